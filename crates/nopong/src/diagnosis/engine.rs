@@ -1,0 +1,145 @@
+//! Weigh, rank, mask.
+
+use super::weights::{self, OTHER};
+use super::{
+    Band, Bearing, BlindSpot, Case, Diagnosis, Finding, Latent, Place, Reason, Stage, Symptom, ladder, next,
+};
+use crate::cause::{self, Cause};
+use crate::evidence::CaseFile;
+
+/// Judges a case. Deterministic: the same file gives the same diagnosis on any machine.
+pub fn diagnose(file: &CaseFile) -> Diagnosis {
+    let case = Case::new(file);
+    let pong = case.symptom == Symptom::Pong;
+    let mut ruled_out = Vec::new();
+    let causes = if pong { Vec::new() } else { rank(&case, &mut ruled_out) };
+    let (behind, warnings) = latent(&case, pong, &causes);
+    let blind_spots = file
+        .blind_spots()
+        .into_iter()
+        .map(|(id, side, what, why)| BlindSpot { id, side, what, why: why.to_string() })
+        .collect();
+    Diagnosis {
+        pong,
+        stage: case.stage,
+        symptom: case.symptom_text(),
+        next: if pong { Vec::new() } else { next::next(&case, &causes) },
+        ladder: ladder::ladder(&case, pong),
+        causes,
+        behind,
+        warnings,
+        ruled_out,
+        blind_spots,
+    }
+}
+
+/// A cause with its reasons, before probabilities.
+struct Weighed {
+    cause: &'static dyn Cause,
+    reasons: Vec<Reason>,
+    confirmed: bool,
+    weight: f64,
+}
+
+fn rank(case: &Case<'_>, ruled_out: &mut Vec<(&'static str, Reason)>) -> Vec<Finding> {
+    let mut weighed = Vec::new();
+    for cause in cause::all() {
+        let reasons = cause.weigh(case);
+        let prior = weights::prior(case.symptom, cause.meta().id);
+        let confirmed = reasons.iter().any(|r| r.bearing == Bearing::Confirms);
+        if let Some(out) = reasons.iter().find(|r| r.bearing == Bearing::RulesOut).filter(|_| !confirmed) {
+            ruled_out.push((cause.meta().id, out.clone()));
+            continue;
+        }
+        let speaks_for = reasons.iter().any(|r| matches!(r.bearing, Bearing::Strong | Bearing::Confirms));
+        if prior <= 0.0 && !speaks_for {
+            continue;
+        }
+        let log: f64 = reasons.iter().map(|r| weights::bearing(r.bearing)).sum();
+        weighed.push(Weighed {
+            cause,
+            confirmed,
+            weight: prior.max(weights::UNEXPECTED) * log.exp(),
+            reasons,
+        });
+    }
+    mask(&mut weighed);
+    let mut findings = share(case, weighed);
+    // A stable sort keeps the order of the examination for equals.
+    findings.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+    findings.truncate(weights::SHOWN);
+    findings
+}
+
+/// Drops consequences whose cause is as well proven.
+fn mask(weighed: &mut Vec<Weighed>) {
+    let proven: Vec<(&str, bool)> = weighed.iter().map(|w| (w.cause.meta().id, w.confirmed)).collect();
+    weighed.retain(|w| {
+        let masks = w.cause.meta().masked_by;
+        !proven.iter().any(|(id, confirmed)| masks.contains(id) && *confirmed)
+    });
+}
+
+/// Turns weights into probabilities that sum to at most 1.
+fn share(case: &Case<'_>, weighed: Vec<Weighed>) -> Vec<Finding> {
+    let any_confirmed = weighed.iter().any(|w| w.confirmed);
+    let total_confirmed: f64 = weighed.iter().filter(|w| w.confirmed).map(|w| w.weight).sum();
+    let total_open: f64 = weighed.iter().filter(|w| !w.confirmed).map(|w| w.weight).sum::<f64>();
+    // What is in no catalogue keeps a share, so that nobody reads certainty out of a short list.
+    let unexplained = weights::UNEXPLAINED;
+    weighed
+        .into_iter()
+        .map(|w| {
+            let probability = if w.confirmed {
+                (1.0 - OTHER) * w.weight / total_confirmed
+            } else if any_confirmed {
+                OTHER * w.weight / (total_open + unexplained)
+            } else {
+                w.weight / (total_open + unexplained)
+            };
+            let band = if w.confirmed {
+                Band::Confirmed
+            } else if probability > weights::LIKELY {
+                Band::Likely
+            } else {
+                Band::Possible
+            };
+            finding(case, w.cause, w.reasons, probability, band)
+        })
+        .filter(|f| f.probability >= weights::NEGLIGIBLE)
+        .collect()
+}
+
+fn finding(
+    case: &Case<'_>,
+    cause: &'static dyn Cause,
+    mut reasons: Vec<Reason>,
+    probability: f64,
+    band: Band,
+) -> Finding {
+    reasons.sort_by_key(|r| r.bearing);
+    Finding { cause, title: cause.title(case), probability, band, reasons, fix: cause.fix(case) }
+}
+
+fn latent(case: &Case<'_>, pong: bool, causes: &[Finding]) -> (Vec<Finding>, Vec<Finding>) {
+    let (mut behind, mut warnings): (Vec<Finding>, Vec<Finding>) = (Vec::new(), Vec::new());
+    let first = causes.first();
+    for cause in cause::all() {
+        let id = cause.meta().id;
+        let named = causes.iter().any(|f| f.cause.meta().id == id && f.band == Band::Confirmed)
+            || first.is_some_and(|f| f.cause.meta().id == id);
+        if named {
+            continue;
+        }
+        let Some(Latent { place, title, mut reasons, fix }) = cause.latent(case) else { continue };
+        reasons.sort_by_key(|r| r.bearing);
+        let confirmed = reasons.first().is_some_and(|r| r.bearing == Bearing::Confirms);
+        let (probability, band) = if confirmed { (0.97, Band::Confirmed) } else { (0.6, Band::Likely) };
+        let finding = Finding { cause, title, probability, band, reasons, fix };
+        if place == Place::Behind && !pong { behind.push(finding) } else { warnings.push(finding) }
+    }
+    // What the client meets first comes first.
+    behind.sort_by_key(|f| f.cause.meta().stage);
+    warnings.sort_by_key(|f| std::cmp::Reverse(f.cause.meta().stage == Stage::Target));
+    (behind, warnings)
+}

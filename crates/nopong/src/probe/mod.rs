@@ -1,0 +1,117 @@
+//! Looking. Probes do the IO and never judge; what could not be seen is a value with its reason.
+//!
+//! The order is the client's ladder; the server's side is read beside it when the target is this machine.
+
+pub mod client;
+pub mod server;
+
+use crate::diagnosis::{Case, Symptom};
+use crate::evidence::{CaseFile, SCHEMA_VERSION, Seen, Why};
+use crate::sys;
+use crate::target::Target;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Everything one look needs.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// What to dial.
+    pub target: Target,
+    /// Settings found on the way to the target.
+    pub settings: Option<crate::evidence::client::Settings>,
+    /// Limit of one network wait.
+    pub timeout: Duration,
+    /// `--client`.
+    pub client: Option<IpAddr>,
+    /// `--no-trace` was not given: a private tracefs instance may be used.
+    pub trace: bool,
+    /// TLS material.
+    pub tls: TlsOptions,
+    /// Read the server's side when the target is this machine.
+    pub server_side: bool,
+    /// Collect everything even with a PONG (for `collect`).
+    pub everything: bool,
+}
+
+/// TLS flags, as redis-cli has them.
+#[derive(Debug, Clone, Default)]
+pub struct TlsOptions {
+    /// `--cacert FILE`.
+    pub cacert: Option<String>,
+    /// `--cert FILE`.
+    pub cert: Option<String>,
+    /// `--key FILE`.
+    pub key: Option<String>,
+    /// `--sni NAME`.
+    pub sni: Option<String>,
+    /// `--insecure`.
+    pub insecure: bool,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Self {
+            target: Target::default(),
+            settings: None,
+            timeout: Duration::from_secs(2),
+            client: None,
+            trace: true,
+            tls: TlsOptions::default(),
+            server_side: true,
+            everything: false,
+        }
+    }
+}
+
+/// Looks from the client's side, and from the server's where that is this machine.
+pub fn look(request: &Request) -> CaseFile {
+    let started = sys::now();
+    let mut file = CaseFile {
+        schema_version: SCHEMA_VERSION,
+        nopong: env!("CARGO_PKG_VERSION").to_owned(),
+        ask: request.target.ask(request.timeout.as_millis() as u64, request.client),
+        ..CaseFile::default()
+    };
+    if let Some(settings) = &request.settings {
+        file.client.settings = Seen::yes(settings.clone(), Duration::ZERO, "env | grep -i redis; cat .env");
+    }
+    file.client.standing = client::standing::look();
+    if file.ask.problem.is_none() {
+        client::find(request, &mut file);
+        let server_side = request.server_side && file.ask.local;
+        // The sockets and processes are wanted in every case and cost little: read beside the dial.
+        let (client_side, base) = std::thread::scope(|scope| {
+            let base = server_side.then(|| scope.spawn(|| server::base(request, &file)));
+            let mut client_side = file.client.clone();
+            client::ladder(request, &file, &mut client_side);
+            (client_side, base.and_then(|b| b.join().ok()))
+        });
+        file.client = client_side;
+        if let Some(base) = base {
+            file.server = base;
+        }
+        let healthy = Case::new(&file).symptom == Symptom::Pong;
+        if !healthy || request.everything {
+            client::after_failure(request, &mut file);
+        }
+        if server_side {
+            if healthy && !request.everything {
+                server::beside_a_pong(request, &mut file);
+            } else {
+                server::everything(request, &mut file);
+            }
+        }
+    }
+    file.took_ms = started.elapsed().as_secs_f64() * 1e3;
+    file
+}
+
+/// Runs one look, timed, its panic caught: a defect of one probe must not cost the report.
+pub fn timed<T>(by_hand: &str, look: impl FnOnce() -> Result<T, Why>) -> Seen<T> {
+    let started = sys::now();
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(look)) {
+        Ok(Ok(value)) => Seen::yes(value, started.elapsed(), by_hand),
+        Ok(Err(why)) => Seen::unknown(why, started.elapsed(), by_hand),
+        Err(_) => Seen::unknown(Why::Panicked, started.elapsed(), by_hand),
+    }
+}

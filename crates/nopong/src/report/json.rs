@@ -1,0 +1,149 @@
+//! The public JSON report. Its types are apart from the inner ones: they change only with `SCHEMA_VERSION`.
+
+use crate::diagnosis::{Bearing, Diagnosis, Finding};
+use crate::evidence::{CaseFile, Side};
+use serde::Serialize;
+
+/// Version of this document.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The document.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    schema_version: u32,
+    tool: Tool,
+    target: Target,
+    outcome: &'static str,
+    stage: &'static str,
+    symptom: String,
+    causes: Vec<Cause>,
+    behind: Vec<Cause>,
+    warnings: Vec<Cause>,
+    evidence: Vec<Evidence>,
+    next: Vec<Next>,
+    took_ms: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Tool {
+    name: &'static str,
+    version: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Target {
+    url: String,
+    source: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Cause {
+    id: &'static str,
+    category: &'static str,
+    probability: f64,
+    band: &'static str,
+    title: String,
+    because: Vec<Because>,
+    fix: Option<Fix>,
+}
+
+#[derive(Debug, Serialize)]
+struct Because {
+    says: String,
+    evidence: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Fix {
+    title: String,
+    risk: &'static str,
+    steps: Vec<Next>,
+}
+
+#[derive(Debug, Serialize)]
+struct Next {
+    says: String,
+    command: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Evidence {
+    id: &'static str,
+    from: &'static str,
+    state: &'static str,
+    says: String,
+    why: Option<String>,
+    by_hand: Option<String>,
+    took_ms: Option<f64>,
+    data: serde_json::Value,
+}
+
+/// Three decimals: more would be noise.
+fn round(n: f64) -> f64 {
+    (n * 1e3).round() / 1e3
+}
+
+impl Report {
+    /// Words a diagnosis.
+    pub fn new(file: &CaseFile, diagnosis: &Diagnosis) -> Self {
+        let evidence = file
+            .items()
+            .into_iter()
+            .map(|i| Evidence {
+                id: i.id,
+                from: if i.from == Side::Client { "client" } else { "server" },
+                state: i.state,
+                says: i.says,
+                why: i.why,
+                by_hand: i.by_hand,
+                took_ms: i.took_ms.map(round),
+                data: i.data,
+            })
+            .collect();
+        Self {
+            schema_version: SCHEMA_VERSION,
+            tool: Tool { name: "nopong", version: file.nopong.clone() },
+            target: Target { url: file.ask.url.clone(), source: file.ask.source.clone() },
+            outcome: if diagnosis.pong { "pong" } else { "fault" },
+            stage: diagnosis.stage.word(),
+            symptom: diagnosis.symptom.clone(),
+            causes: diagnosis.causes.iter().map(cause).collect(),
+            behind: diagnosis.behind.iter().map(cause).collect(),
+            warnings: diagnosis.warnings.iter().map(cause).collect(),
+            evidence,
+            next: diagnosis
+                .next
+                .iter()
+                .map(|n| Next { says: n.says.clone(), command: Some(n.command.clone()) })
+                .collect(),
+            took_ms: round(file.took_ms),
+        }
+    }
+}
+
+fn cause(finding: &Finding) -> Cause {
+    let meta = finding.cause.meta();
+    Cause {
+        id: meta.id,
+        category: meta.category.word(),
+        // Rounded down, so that the sum of the rounded ones stays at most 1.
+        probability: (finding.probability * 1e3).floor() / 1e3,
+        band: finding.band.word(),
+        title: finding.title.clone(),
+        because: finding
+            .reasons
+            .iter()
+            .filter(|r| r.bearing <= Bearing::Weak)
+            .map(|r| Because { says: r.says.clone(), evidence: r.cites })
+            .collect(),
+        fix: finding.fix.as_ref().map(|f| Fix {
+            title: f.title.clone(),
+            risk: f.risk.word(),
+            steps: f
+                .steps
+                .iter()
+                .map(|s| Next { says: s.says.clone(), command: s.command.clone() })
+                .collect(),
+        }),
+    }
+}

@@ -1,0 +1,223 @@
+//! The fence: every call to the operating system goes through here, bounded in time and size.
+//!
+//! `clippy.toml` bans the underlying functions elsewhere in this crate.
+#![expect(clippy::disallowed_methods, reason = "this module is the fence")]
+
+use crate::evidence::Why;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Most bytes read of a file of configuration size.
+pub const FILE_MAX: usize = 4 << 20;
+
+/// Reads at most `max` bytes of a regular or pseudo file; never blocks on a FIFO.
+pub fn read(path: impl AsRef<Path>, max: usize) -> std::io::Result<Vec<u8>> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // O_NONBLOCK: a FIFO or a device under a configured name must not hang us.
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC)
+        .open(path)?;
+    let mut bytes = Vec::new();
+    file.take(max as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The same as text, invalid UTF-8 replaced.
+pub fn read_text(path: impl AsRef<Path>, max: usize) -> std::io::Result<String> {
+    Ok(String::from_utf8_lossy(&read(path, max)?).into_owned())
+}
+
+/// The last `max` bytes of a file.
+pub fn read_tail(path: impl AsRef<Path>, max: u64) -> std::io::Result<Vec<u8>> {
+    use std::io::{Seek as _, SeekFrom};
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut file = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC)
+        .open(path)?;
+    let size = file.metadata()?.len();
+    file.seek(SeekFrom::Start(size.saturating_sub(max)))?;
+    let mut bytes = Vec::new();
+    file.take(max).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Names in a directory, at most `max`.
+pub fn list(path: impl AsRef<Path>, max: usize) -> std::io::Result<Vec<std::ffi::OsString>> {
+    std::fs::read_dir(path)?.take(max).map(|e| e.map(|e| e.file_name())).collect()
+}
+
+/// Metadata, following links.
+pub fn stat(path: impl AsRef<Path>) -> std::io::Result<std::fs::Metadata> {
+    std::fs::metadata(path)
+}
+
+/// Metadata of the link itself.
+pub fn lstat(path: impl AsRef<Path>) -> std::io::Result<std::fs::Metadata> {
+    std::fs::symlink_metadata(path)
+}
+
+/// Target of a link.
+pub fn read_link(path: impl AsRef<Path>) -> std::io::Result<PathBuf> {
+    std::fs::read_link(path)
+}
+
+/// An environment variable, when set and UTF-8.
+pub fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The monotonic clock.
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Seconds since 1970.
+pub fn unix_time() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
+
+/// The errno's name for an IO error: `ECONNREFUSED`.
+pub fn errno_name(error: &std::io::Error) -> String {
+    match error.raw_os_error() {
+        Some(code) => format!("{:?}", nix::errno::Errno::from_raw(code)),
+        None => error.kind().to_string(),
+    }
+}
+
+/// An IO error as a reason, naming the operand.
+pub fn why(operand: &str, error: &std::io::Error) -> Why {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            Why::NotPermitted { needs: format!("root (to read {operand})") }
+        }
+        std::io::ErrorKind::NotFound => Why::Missing { what: operand.to_owned() },
+        _ => Why::Failed { what: format!("{operand}: {}", errno_name(error)) },
+    }
+}
+
+/// What a subprocess printed.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// Exit code; none when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output, cut at the bound.
+    pub stdout: Vec<u8>,
+    /// Standard error, cut at 8 KiB.
+    pub stderr: Vec<u8>,
+    /// stdout was cut.
+    pub cut: bool,
+}
+
+/// The first of the usual directories that has the program; PATH is not trusted, we may be root.
+pub fn program(name: &str) -> Option<PathBuf> {
+    ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin"]
+        .iter()
+        .map(|dir| Path::new(dir).join(name))
+        .find(|p| p.is_file())
+}
+
+/// Runs an absolute argv without a shell, with an empty standard input, a fixed locale, a time limit and a size
+/// limit. The child is killed when the limit runs out.
+pub fn run(argv: &[&str], limit: Duration, max: usize) -> Result<Output, Why> {
+    let name = argv.first().copied().unwrap_or_default();
+    if !name.starts_with('/') {
+        return Err(Why::Missing { what: name.to_owned() });
+    }
+    let failed = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::NotFound => Why::Missing { what: name.to_owned() },
+        std::io::ErrorKind::PermissionDenied => {
+            Why::NotPermitted { needs: format!("the right to run {name}") }
+        }
+        _ => Why::Failed { what: format!("{name}: {}", errno_name(&e)) },
+    };
+    let mut child = Command::new(name)
+        .args(argv.iter().skip(1))
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    let out = reader(child.stdout.take(), max);
+    let err = reader(child.stderr.take(), 8 << 10);
+    let deadline = Instant::now() + limit;
+    // Both readers end when the child closes its ends; waiting on them needs no polling.
+    let (stdout, cut) = match out.recv_timeout(limit) {
+        Ok(read) => read,
+        Err(_) => {
+            drop(child.kill());
+            drop(child.wait());
+            return Err(Why::TimedOut { after_ms: limit.as_millis() as u64 });
+        }
+    };
+    let stderr = err
+        .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        .map(|(e, _)| e)
+        .unwrap_or_default();
+    if cut {
+        drop(child.kill());
+    }
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_micros(300)),
+            Ok(None) => {
+                drop(child.kill());
+                drop(child.wait());
+                return Err(Why::TimedOut { after_ms: limit.as_millis() as u64 });
+            }
+            Err(e) => return Err(failed(e)),
+        }
+    };
+    Ok(Output { code: status.code(), stdout, stderr, cut })
+}
+
+fn reader(
+    pipe: Option<impl std::io::Read + Send + 'static>,
+    max: usize,
+) -> std::sync::mpsc::Receiver<(Vec<u8>, bool)> {
+    let (send, receive) = std::sync::mpsc::channel();
+    if let Some(pipe) = pipe {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            drop(pipe.take(max as u64 + 1).read_to_end(&mut bytes));
+            let cut = bytes.len() > max;
+            bytes.truncate(max);
+            drop(send.send((bytes, cut)));
+        });
+    }
+    receive
+}
+
+#[cfg(test)]
+mod tests {
+    use super::run;
+    use crate::evidence::Why;
+    use std::time::Duration;
+
+    #[test]
+    fn a_slow_child_is_killed() {
+        let before = super::now();
+        let result = run(&["/bin/sleep", "20"], Duration::from_millis(50), 100);
+        assert!(matches!(result, Err(Why::TimedOut { .. })));
+        assert!(before.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn output_is_bounded() {
+        let out = run(&["/bin/cat", "/dev/zero"], Duration::from_secs(5), 1000).expect("runs");
+        assert_eq!(out.stdout.len(), 1000);
+        assert!(out.cut);
+    }
+
+    #[test]
+    fn a_missing_program_is_said() {
+        assert!(matches!(run(&["/no/such/program"], Duration::from_secs(1), 10), Err(Why::Missing { .. })));
+    }
+}
