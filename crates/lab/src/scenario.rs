@@ -1,0 +1,235 @@
+//! Scenario files: one real fault each, or one healthy but odd set-up, and what nopong must say about
+//! it from where. The format is described in `docs/lab.md`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::Fail;
+
+/// Where nopong runs: machine and user.
+pub const VANTAGES: &[(&str, &str, &str)] = &[
+    ("server-root", "server", "root"),
+    ("server-user", "server", "app"),
+    ("client-root", "client", "root"),
+    ("client-user", "client", "app"),
+];
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Folder and file name, `bind/bind-loopback-only`.
+    #[serde(skip)]
+    pub name: String,
+    pub about: String,
+    #[serde(default = "bookworm")]
+    pub tree: String,
+    /// How Redis stands before `setup`.
+    #[serde(default)]
+    pub redis: Base,
+    #[serde(default)]
+    pub setup: Vec<String>,
+    /// The real client's command: PONG when healthy, `fails` after the break.
+    #[serde(default = "ping")]
+    pub ping: String,
+    #[serde(default, rename = "break")]
+    pub breaks: Vec<String>,
+    /// The real client's command after the break, where it is not `ping`.
+    pub then: Option<String>,
+    /// What the real client prints once broken; `timeout` when it never ends. Absent: still healthy.
+    pub fails: Option<String>,
+    /// Texts that may not be seen in anything nopong prints.
+    #[serde(default)]
+    pub secrets: Vec<String>,
+    #[serde(default, rename = "run")]
+    pub runs: Vec<Expect>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Base {
+    /// Reachable from everywhere without a password.
+    #[default]
+    Open,
+    /// As the package leaves it, started.
+    Stock,
+    /// Not started.
+    None,
+}
+
+/// One run of nopong and what is expected of it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    pub from: Many,
+    #[serde(default = "target")]
+    pub target: String,
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// Environment of nopong, `NAME=value`.
+    #[serde(default)]
+    pub env: Vec<String>,
+    /// The first cause, or any of several where the evidence cannot decide. Absent: PONG.
+    #[serde(default)]
+    pub first: Many,
+    pub stage: Option<String>,
+    pub exit: Option<i32>,
+    pub at_least: Option<Band>,
+    pub at_most: Option<Band>,
+    /// Causes that may be neither first, nor `likely` or more, nor a warning.
+    #[serde(default)]
+    pub never: Vec<String>,
+    /// Causes that must be named among `behind`.
+    #[serde(default)]
+    pub behind: Vec<String>,
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// Causes that must be named among `behind` or `warnings`.
+    #[serde(default)]
+    pub beside: Vec<String>,
+    /// Texts that must be in the report.
+    #[serde(default)]
+    pub says: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Band {
+    Possible,
+    Likely,
+    Confirmed,
+}
+
+/// One word, or several.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum Many {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Default for Many {
+    fn default() -> Self {
+        Self::Several(Vec::new())
+    }
+}
+
+impl Many {
+    pub fn all(&self) -> &[String] {
+        match self {
+            Self::One(word) => std::slice::from_ref(word),
+            Self::Several(words) => words,
+        }
+    }
+}
+
+fn bookworm() -> String {
+    "bookworm".into()
+}
+
+fn ping() -> String {
+    "client: $CLI -h $SERVER ping".into()
+}
+
+fn target() -> String {
+    "redis://{server}:6379".into()
+}
+
+/// Machine and shell text of a step; a step without a prefix is the server's.
+pub fn step(text: &str) -> (&str, &str) {
+    for role in ["server", "client", "router", "sysctl-server", "sysctl-client", "sysctl-router", "lab"] {
+        if let Some(rest) = text.strip_prefix(role).and_then(|t| t.strip_prefix(": ")) {
+            return (role, rest);
+        }
+    }
+    ("server", text)
+}
+
+/// The folder with nopong's scenarios.
+pub fn folder() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../nopong/scenarios"))
+}
+
+/// All scenarios below `dir` whose name contains one of the filters, sorted by name.
+pub fn load(dir: &Path, filters: &[String]) -> Result<Vec<Scenario>, Fail> {
+    let mut found = Vec::new();
+    let mut folders: Vec<PathBuf> = listing(dir)?;
+    folders.retain(|p| p.is_dir());
+    for folder in folders {
+        for file in listing(&folder)? {
+            if file.extension().is_some_and(|e| e == "toml") {
+                found.push(read(dir, &file)?);
+            }
+        }
+    }
+    found.retain(|s| filters.is_empty() || filters.iter().any(|f| s.name.contains(f.as_str())));
+    Ok(found)
+}
+
+fn listing(dir: &Path) -> Result<Vec<PathBuf>, Fail> {
+    let entries = fs::read_dir(dir).map_err(|e| format!("cannot list {}: {e}", dir.display()))?;
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+fn read(dir: &Path, file: &Path) -> Result<Scenario, Fail> {
+    let text = fs::read_to_string(file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
+    let mut scenario: Scenario = toml::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))?;
+    let name = file.strip_prefix(dir).unwrap_or(file).with_extension("");
+    scenario.name = name.to_string_lossy().into_owned();
+    check(&scenario).map_err(|e| format!("{}: {e}", file.display()))?;
+    Ok(scenario)
+}
+
+/// What the format itself cannot say.
+fn check(scenario: &Scenario) -> Result<(), Fail> {
+    crate::tree::host(&scenario.tree)?;
+    if scenario.runs.is_empty() {
+        return Err("no [[run]]".into());
+    }
+    if scenario.fails.is_some() == scenario.breaks.is_empty() && scenario.then.is_none() {
+        return Err("`break` and `fails` belong together".into());
+    }
+    for run in &scenario.runs {
+        for from in run.from.all() {
+            if !VANTAGES.iter().any(|(name, ..)| name == from) {
+                return Err(format!("no vantage {from}"));
+            }
+        }
+        if run.from.all().is_empty() {
+            return Err("a run without `from`".into());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_name_their_machine() {
+        assert_eq!(step("client: ip a"), ("client", "ip a"));
+        assert_eq!(step("echo client: x"), ("server", "echo client: x"));
+        assert_eq!(step("sysctl-client: net.x=1"), ("sysctl-client", "net.x=1"));
+    }
+
+    #[test]
+    fn a_scenario_is_small() {
+        let text = "about='x'\nbreak=['systemctl stop $UNIT']\nfails='refused'\n\
+                    [[run]]\nfrom=['server-root','client-user']\nfirst='service-stopped'\nat_least='likely'\n";
+        let s: Scenario = toml::from_str(text).unwrap();
+        assert!(check(&s).is_ok());
+        assert_eq!(s.runs[0].first.all(), ["service-stopped"]);
+        assert_eq!(s.runs[0].at_least, Some(Band::Likely));
+        assert!(Band::Confirmed > Band::Likely && Band::Likely > Band::Possible);
+    }
+
+    #[test]
+    fn every_scenario_of_nopong_is_readable() {
+        let all = load(&folder(), &[]).unwrap();
+        assert!(!all.is_empty());
+    }
+}
