@@ -6,7 +6,7 @@ use crate::evidence::server::Listener;
 
 /// See the module.
 #[derive(Debug)]
-pub struct BindLoopbackOnly;
+pub(super) struct BindLoopbackOnly;
 
 static META: Meta = Meta {
     id: "bind-loopback-only",
