@@ -16,6 +16,8 @@ pub mod firewall;
 pub mod health;
 pub mod not_running;
 pub mod security;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod tls;
 pub mod topology;
 
