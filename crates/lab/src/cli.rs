@@ -113,7 +113,9 @@ fn act(verb: Verb) -> Result<ExitCode, Fail> {
         Verb::Up { name, tree, scenario, healthy } => {
             let scenario = match scenario {
                 Some(filter) => {
-                    let found = scenario::load(&scenario::folder(), std::slice::from_ref(&filter))?;
+                    let mut found = scenario::load(&scenario::folder(), std::slice::from_ref(&filter))?;
+                    // The whole name before a longer one that contains it.
+                    found.sort_by_key(|s| s.name.len());
                     Some(found.into_iter().next().ok_or_else(|| format!("no scenario {filter}"))?)
                 }
                 None => None,

@@ -127,6 +127,12 @@ impl Instance {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+        for role in ["server", "client", "router"] {
+            // The tree brings the resolver of the machine that made it; a lab has none until it makes one.
+            let files = self.root(role)?.join("etc");
+            let write = fs::write(files.join("resolv.conf"), "");
+            write.map_err(|e| format!("cannot write resolv.conf of the {role}: {e}"))?;
+        }
         self.save()
     }
 
@@ -240,17 +246,26 @@ impl Instance {
         let line = self.enter(
             role,
             user,
-            &["timeout", "-k", "1", &text, "bash", "-e", "-c", &format!("{FUNCTIONS}{script}")],
+            &["timeout", "-k", "1", &text, "bash", "-e", "-c", &format!("{FUNCTIONS}\n{script}")],
         )?;
         let line: Vec<&str> = line.iter().map(String::as_str).collect();
         shell::run(limit + Duration::from_secs(3), &line, "")
     }
 
     /// What only the machine below can do to the server: `memory-limit BYTES` puts the unit's
-    /// process in a memory group of its own (v1 hierarchies are not delegated to a container).
+    /// process in a memory group of its own (v1 hierarchies are not delegated to a container);
+    /// `copy MACHINE:PATH MACHINE:PATH` carries a file over, readable by all.
     pub fn special(&self, script: &str) -> Result<(), Fail> {
         match script.split_whitespace().collect::<Vec<_>>()[..] {
             ["memory-limit", bytes] => self.memory_limit(bytes),
+            ["copy", from, to] => {
+                let path = |place: &str| {
+                    let (role, path) = place.split_once(":/").ok_or("copy wants MACHINE:/PATH")?;
+                    Ok::<_, Fail>(self.root(role)?.join(path))
+                };
+                let (from, to) = (path(from)?.display().to_string(), path(to)?.display().to_string());
+                shell::must(BOOT, &["install", "-D", "-m", "644", &from, &to], "").map(drop)
+            }
             _ => Err(format!("the lab knows no step `{script}`")),
         }
     }
@@ -261,7 +276,11 @@ impl Instance {
         let outer = outer_pid(init, inner.trim()).ok_or("the unit has no process to limit")?;
         let base = Path::new("/sys/fs/cgroup/memory").join(self.net.namespace("server"));
         if !base.is_dir() {
-            return Err("no version 1 memory hierarchy here".into());
+            let set = format!("systemctl set-property --runtime $UNIT MemoryMax={bytes} MemorySwapMax=0");
+            return match self.exec("server", "root", &set, BOOT)? {
+                out if out.ok() => Ok(()),
+                out => Err(format!("cannot limit the unit's memory: {}", out.brief())),
+            };
         }
         let group = base.join("redis");
         let write = |file: &str, text: &str| {
@@ -300,27 +319,8 @@ impl Drop for Instance {
     }
 }
 
-/// Shell functions every step may use. `wait_for` is the only way to wait: a condition and a deadline.
-const FUNCTIONS: &str = r#"
-wait_for() { # CONDITION: until it holds, at most 10 s
-  local end=$((SECONDS+10))
-  until eval "$1" >/dev/null 2>&1; do
-    [ $SECONDS -lt $end ] || { echo "never came true: $1" >&2; return 1; }
-    sleep 0.02
-  done
-}
-conf() { # DIRECTIVE VALUE...: the server's configuration file gets that line instead of its own
-  grep -vE "^[[:space:]]*$1[[:space:]]" "$CONF" > /tmp/conf.new || true
-  echo "$*" >> /tmp/conf.new
-  cat /tmp/conf.new > "$CONF"
-}
-start() { systemctl restart $UNIT; wait_for '$CLI ping 2>&1 | grep -qE "PONG|NOAUTH|DENIED|MASTERDOWN"'; }
-fail_start() { # restart and wait until systemd has given up on it
-  systemctl restart --no-block $UNIT || true
-  wait_for '[ "$(systemctl show -P ActiveState $UNIT)" = failed ]'
-}
-pid_of() { systemctl show -P MainPID "${1:-$UNIT}"; }
-"#;
+/// Shell functions every step may use.
+const FUNCTIONS: &str = include_str!("functions.sh");
 
 fn folder(slot: u8) -> PathBuf {
     Path::new(RUN).join(slot.to_string())

@@ -139,7 +139,9 @@ fn judged(lab: &Instance, scenario: &Scenario, expect: &Expect, vantage: &str) -
     let note = format!("/tmp/peak-{user}");
     let mut argv: Vec<String> = ["timeout", "-k", "1", &limit, "env"].map(Into::into).into();
     argv.extend(expect.env.iter().map(|e| fill(e)));
-    argv.extend(["time", "-q", "-f", "%M", "-o", &note, "nopong", "--format", "json"].map(Into::into));
+    argv.extend(["time", "-q", "-f", "%M", "-o", &note, "nopong"].map(Into::into));
+    argv.extend(expect.verb.clone());
+    argv.extend(["--format", "json"].map(Into::into));
     argv.extend(expect.args.iter().map(|a| fill(a)));
     if !expect.target.is_empty() {
         argv.push(fill(&expect.target));

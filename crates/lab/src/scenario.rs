@@ -65,13 +65,16 @@ pub struct Expect {
     pub from: Many,
     #[serde(default = "target")]
     pub target: String,
+    /// The verb, where it is not diagnose.
+    pub verb: Option<String>,
     #[serde(default)]
     pub args: Vec<String>,
     /// Environment of nopong, `NAME=value`.
     #[serde(default)]
     pub env: Vec<String>,
-    /// The first cause, or any of several where the evidence cannot decide. Absent: PONG.
-    #[serde(default)]
+    /// The first cause, or any of several where the evidence cannot decide. Absent: PONG, which the
+    /// word `pong` also stands for. `@refused`, `@silent` and `@died` are [`SETS`].
+    #[serde(default, deserialize_with = "spread")]
     pub first: Many,
     pub stage: Option<String>,
     pub exit: Option<i32>,
@@ -83,11 +86,18 @@ pub struct Expect {
     /// Causes that must be named among `behind`.
     #[serde(default)]
     pub behind: Vec<String>,
+    /// Causes that must be named among the warnings. Beside a PONG any other warning is a false alarm.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Warnings that are true here, and that nopong need not find.
+    #[serde(default)]
+    pub may_warn: Vec<String>,
     /// Causes that must be named among `behind` or `warnings`.
     #[serde(default)]
     pub beside: Vec<String>,
+    /// Causes that must be named somewhere: among the causes, behind or the warnings.
+    #[serde(default)]
+    pub named: Vec<String>,
     /// Texts that must be in the report.
     #[serde(default)]
     pub says: Vec<String>,
@@ -134,6 +144,51 @@ fn ping() -> String {
 
 fn target() -> String {
     "redis://{server}:6379".into()
+}
+
+/// What a lone client cannot tell apart: nothing listens there or something rejects in its name; and
+/// nobody answers at all. `@died`: an ordinary user on the server, who may not read the logs, sees
+/// that the unit failed and not of what.
+pub const SETS: &[(&str, &[&str])] = &[
+    (
+        "@refused",
+        &[
+            "service-stopped",
+            "bind-loopback-only",
+            "bind-other-address",
+            "wrong-port",
+            "server-firewall-rejects",
+        ],
+    ),
+    (
+        "@silent",
+        &["server-firewall-drops", "path-firewall-blocks", "cloud-firewall-blocks", "host-unreachable"],
+    ),
+    (
+        "@died",
+        &[
+            "service-stopped",
+            "config-invalid",
+            "port-taken",
+            "bind-address-missing",
+            "data-unloadable",
+            "storage-unwritable",
+            "disk-full",
+            "tls-material-unusable",
+            "crashed",
+            "supervisor-kills",
+            "binary-incompatible",
+        ],
+    ),
+];
+
+fn spread<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Many, D::Error> {
+    let words = Many::deserialize(from)?;
+    let all = words.all().iter().flat_map(|word| match SETS.iter().find(|(name, _)| name == word) {
+        Some((_, set)) => set.iter().map(|&s| s.to_owned()).collect(),
+        None => vec![word.clone()],
+    });
+    Ok(Many::Several(all.collect()))
 }
 
 /// Machine and shell text of a step; a step without a prefix is the server's.

@@ -1,0 +1,85 @@
+# What every step of a scenario has at hand, in every machine. Described in docs/lab.md.
+
+wait_for() { # CONDITION: the only way to wait; at most 10 s
+  local end=$((SECONDS+10))
+  until eval "$1" >/dev/null 2>&1; do
+    [ $SECONDS -lt $end ] || { echo "never came true: $1" >&2; return 1; }
+    sleep 0.02
+  done
+}
+conf() { # DIRECTIVE VALUE…: the configuration gets that line instead of its own
+  grep -vE "^[[:space:]]*$1[[:space:]]" "$CONF" > /tmp/conf.new || true
+  echo "$*" >> /tmp/conf.new
+  cat /tmp/conf.new > "$CONF"
+}
+unit() { # LINE…: a drop-in for the server's unit
+  mkdir -p /etc/systemd/system/$UNIT.service.d
+  printf '%s\n' "$@" > /etc/systemd/system/$UNIT.service.d/override.conf
+  systemctl daemon-reload
+}
+start() { # restart the unit and wait until something Redis answers, on the usual port or socket
+  systemctl reset-failed $UNIT 2>/dev/null || true
+  systemctl restart $UNIT
+}
+fail_start() { # restart it and wait until systemd has given up
+  systemctl reset-failed $UNIT 2>/dev/null || true
+  systemctl restart --no-block $UNIT
+  wait_for '[ "$(systemctl show -P ActiveState $UNIT)" = failed ]'
+}
+pid_of() { systemctl show -P MainPID "${1:-$UNIT}"; }
+background() { # COMMAND…: goes on after the step
+  setsid "$@" </dev/null >/tmp/background.log 2>&1 &
+}
+hold() { # COUNT HOST PORT: that many connections, opened and kept
+  rm -f /tmp/held
+  background python3 -c '
+import socket, sys, time
+held = []
+for n in range(int(sys.argv[1])):
+    s = socket.socket(socket.AF_INET6 if ":" in sys.argv[2] else socket.AF_INET)
+    s.settimeout(0.3)
+    try: s.connect((sys.argv[2], int(sys.argv[3])))
+    except OSError: pass
+    held.append(s)
+open("/tmp/held", "w").close()
+time.sleep(600)' "$@"
+  wait_for 'test -e /tmp/held'
+}
+serve() { # PORT TEXT: says TEXT to whoever connects
+  background python3 -c '
+import socket, sys
+s = socket.create_server(("", int(sys.argv[1])))
+while True:
+    c, _ = s.accept()
+    c.sendall(sys.argv[2].encode().decode("unicode_escape").encode())
+    c.recv(200)
+    c.close()' "$@"
+  wait_for "ss -Hltn sport = :$1 | grep -q ."
+}
+dns() { # NAME=ADDRESS…: (router) the name server of the domain lab, instead of the one before
+  [ ! -e /run/dns.pid ] || { kill "$(cat /run/dns.pid)"; wait_for '! kill -0 $(cat /run/dns.pid)'; }
+  local records=()
+  for r in "$@"; do records+=("--host-record=${r%%=*},${r#*=}"); done
+  dnsmasq -C /dev/null --user=root --no-resolv --no-hosts --local=/lab/ --pid-file=/run/dns.pid \
+    --listen-address="$ROUTER" --bind-interfaces "${records[@]}"
+}
+ca() { # the private authority, /etc/redis/tls/ca.crt
+  mkdir -p /etc/redis/tls; cd /etc/redis/tls
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj "/CN=${1:-Lab CA}" \
+    -addext basicConstraints=critical,CA:TRUE -keyout ca.key -out ca.crt 2>/dev/null
+}
+cert() { # NAME SUBJECT-ALT-NAME [DAYS-FROM DAYS-TO]: a certificate by that authority, days counted from now
+  cd /etc/redis/tls
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=$1" -keyout $1.key -out $1.csr 2>/dev/null
+  printf '%s\n' '[ca]' 'default_ca=d' '[d]' 'new_certs_dir=/tmp' 'database=/tmp/index' 'rand_serial=yes' 'default_md=sha256' \
+    'policy=p' 'x509_extensions=e' 'unique_subject=no' '[p]' 'commonName=supplied' '[e]' "subjectAltName=$2" > /tmp/ca.cnf
+  : > /tmp/index
+  openssl ca -batch -notext -config /tmp/ca.cnf -cert ca.crt -keyfile ca.key -in $1.csr -out $1.crt \
+    -startdate "$(date -u -d "${3:--1} days" +%Y%m%d%H%M%SZ)" -enddate "$(date -u -d "${4:-30} days" +%Y%m%d%H%M%SZ)" 2>/dev/null
+  chown -R "$(stat -c %U $(dirname $CONF))": /etc/redis/tls; chmod 644 *.crt
+}
+tls() { # CERTIFICATE [no|yes]: the server's only port speaks TLS; the second word: client certificates asked for
+  conf port 0; conf tls-port 6379
+  conf tls-cert-file /etc/redis/tls/$1.crt; conf tls-key-file /etc/redis/tls/$1.key; conf tls-ca-cert-file /etc/redis/tls/ca.crt
+  conf tls-auth-clients ${2:-no}
+}
