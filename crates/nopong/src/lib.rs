@@ -7,6 +7,7 @@ pub mod cause;
 pub mod cli;
 pub mod diagnosis;
 pub mod evidence;
+pub mod explain;
 pub mod probe;
 pub mod report;
 pub mod secret;
