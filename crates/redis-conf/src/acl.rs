@@ -56,10 +56,11 @@ pub(crate) fn check_line(
     let refused = |index: usize, wrong: Wrong| {
         // The index counts from the first rule, the server takes it from the word `user`.
         let shown = match index {
-            0 => b"user".as_slice(),
-            _ => words.get(index - 1).map_or(b"".as_slice(), Vec::as_slice),
+            0 => "user".to_owned(),
+            1 => String::from_utf8_lossy(name).into_owned(),
+            _ => shown_rule(words.get(index - 1).map_or(b"", Vec::as_slice)),
         };
-        format!("Error in user declaration '{}': {}", shown_rule(shown), wrong.text())
+        format!("Error in user declaration '{shown}': {}", wrong.text())
     };
     if users.iter().any(|user| user.name == name) {
         return Err(refused(1, Wrong::Duplicate));
@@ -90,14 +91,18 @@ pub(crate) fn has_spaces(name: &[u8]) -> bool {
 
 /// A word of a rule for print: passwords and their hashes are not.
 pub(crate) fn shown_rule(word: &[u8]) -> String {
-    let safe_first = !matches!(word.first(), Some(b'>' | b'<' | b'#' | b'!'));
-    let known = word.first().is_some_and(|b| matches!(b, b'+' | b'-' | b'~' | b'%' | b'&' | b'('));
-    let plain = word.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':'));
-    if safe_first && (known || plain) { String::from_utf8_lossy(word).into_owned() } else { "***".to_owned() }
+    let words = ["on", "off", "nopass", "reset", "resetpass", "resetkeys", "resetchannels", "user"];
+    let longer =
+        ["allkeys", "allchannels", "allcommands", "nocommands", "clearselectors", "sanitize-payload"];
+    let is_word = words.iter().chain(&longer).any(|w| w.as_bytes().eq_ignore_ascii_case(word))
+        || word.eq_ignore_ascii_case(b"skip-sanitize-payload");
+    let is_rule = matches!(word.first(), Some(b'+' | b'-' | b'~' | b'%' | b'&' | b'('));
+    let clean = word.iter().all(|b| b.is_ascii_graphic() || *b == b' ');
+    if (is_word || is_rule) && clean { String::from_utf8_lossy(word).into_owned() } else { "***".to_owned() }
 }
 
 /// Joins `(a b c)`, written as several words, to one rule. Fails with the index of a parenthesis that stays open.
-fn merge_selectors(rules: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, usize> {
+pub(crate) fn merge_selectors(rules: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, usize> {
     let mut merged: Vec<Vec<u8>> = Vec::new();
     let mut open: Option<(usize, Vec<u8>)> = None;
     for (index, rule) in rules.iter().enumerate() {
@@ -309,6 +314,6 @@ mod tests {
             assert!(!says.contains("hunter2"), "{says}");
         }
         assert_eq!(shown_rule(b">hunter2"), "***");
-        assert_eq!(shown_rule(b"pa$$"), "***");
+        assert_eq!(shown_rule(b"letmein"), "***");
     }
 }

@@ -25,19 +25,27 @@
 mod acl;
 mod argv;
 mod commands;
+mod document;
 mod files;
+mod listen;
 mod load;
 mod number;
+mod redact;
 mod release;
 mod sds;
+mod sentinel;
 mod setting;
 mod source;
 mod special;
+mod startup;
 pub mod table;
 
+pub use document::{Change, Document};
 pub use files::{Bindable, Files, InMemory, OsError, Secret, TlsFault, TlsFiles};
 pub use load::{Start, load};
+pub use redact::redact_line;
 pub use release::{Fork, Release};
 pub use sds::{quote, split_args};
+pub use sentinel::Monitored;
 pub use setting::{Loaded, Problem, Setting, User, Value};
 pub use source::Origin;

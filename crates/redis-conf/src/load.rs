@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::files::{Files, OsError, Secret};
 use crate::release::{Fork, Release};
 use crate::sds;
+use crate::sentinel::Monitored;
 use crate::setting::{Loaded, Problem, Setting, User, Value};
 use crate::source::{Line, Origin, Text, push_named};
 use crate::special::Specials;
@@ -60,7 +61,7 @@ impl Start {
     }
 
     #[must_use]
-    pub fn as_sentinel(mut self, sentinel: bool) -> Self {
+    pub fn sentinel(mut self, sentinel: bool) -> Self {
         self.sentinel = sentinel;
         self
     }
@@ -80,6 +81,7 @@ pub fn load(start: &Start, files: &dyn Files) -> Result<Loaded, OsError> {
         text.push_argv(&start.options);
     }
     loader.take_text(text, 0);
+    loader.start_up();
     Ok(loader.finish())
 }
 
@@ -103,6 +105,9 @@ pub(crate) struct Loader<'a> {
     pub(crate) queued: Vec<(String, Origin, u32)>,
     pub(crate) sentinel_queue: Vec<(Vec<Vec<u8>>, Origin, u32)>,
     pub(crate) commands: crate::commands::Commands,
+    pub(crate) monitored: Vec<Monitored>,
+    /// The sockets opened on paper.
+    pub(crate) opened: Vec<(std::net::IpAddr, u16)>,
     files_read: Vec<PathBuf>,
 }
 
@@ -121,6 +126,8 @@ impl<'a> Loader<'a> {
             queued: Vec::new(),
             sentinel_queue: Vec::new(),
             commands: crate::commands::Commands::of(start.release, start.sentinel),
+            monitored: Vec::new(),
+            opened: Vec::new(),
             files_read: Vec::new(),
         }
     }
@@ -145,18 +152,22 @@ impl<'a> Loader<'a> {
         }
         let Some(mut words) = sds::split_args(trimmed) else {
             let at = At { line, directive: first_word(trimmed) };
-            return self.refuse(&at, "Unbalanced quotes in configuration line");
+            let hint = "every quote needs its partner, and a blank or the line end behind that".to_owned();
+            return self.refuse_with(&at, "Unbalanced quotes in configuration line", Some(hint));
         };
         if words.is_empty() {
             return;
         }
         let mut name = words.remove(0);
         name.make_ascii_lowercase();
-        let at = At { line, directive: String::from_utf8_lossy(&name).into_owned() };
+        let at = At { line, directive: shown_name(&name) };
         if let Some(row) = Directive::find(c_str(&name), self.release()).filter(|_| !name.contains(&0)) {
             match self.set(row, words, line) {
                 Ok(()) => {}
-                Err(says) => self.refuse(&at, &says),
+                Err(says) => {
+                    let hint = hint_for_value(trimmed, &says);
+                    self.refuse_with(&at, &says, hint);
+                }
             }
             return;
         }
@@ -215,6 +226,12 @@ impl<'a> Loader<'a> {
         if is_obsolete(name, self.release()) {
             return Some(format!("{} takes one argument, not {words}", String::from_utf8_lossy(name)));
         }
+        if name.starts_with(b"\xef\xbb\xbf") {
+            return Some(
+                "the file begins with a byte order mark (EF BB BF), which the server takes for text"
+                    .to_owned(),
+            );
+        }
         known_elsewhere(name, self.release())
             .or_else(|| nearest_name(name, self.release()).map(|near| format!("did you mean {near}?")))
     }
@@ -243,7 +260,17 @@ impl<'a> Loader<'a> {
     }
 
     fn store(&mut self, row: &'static Directive, value: Vec<u8>, line: &Line) {
-        self.values.insert(row.name, (value, line.origin.clone()));
+        let old = self.values.insert(row.name, (value, line.origin.clone()));
+        let adds_up = matches!(row.kind, Kind::Special(Special::Save | Special::ClientOutputBufferLimit));
+        let Some((_, before)) = old.filter(|_| !adds_up) else { return };
+        let place = match &before {
+            Origin::File { line: number, .. } if before.path() == line.origin.path() => {
+                format!("line {number}")
+            }
+            Origin::File { path, line: number } => format!("{}:{number}", path.display()),
+            Origin::Default | Origin::Argv => "the command line".to_owned(),
+        };
+        self.warn(&line.origin, Some(row.name), format!("set again here: {place} no longer counts"));
     }
 
     fn set_special(&mut self, special: Special, words: &[Vec<u8>]) -> Result<Vec<u8>, String> {
@@ -398,6 +425,7 @@ impl<'a> Loader<'a> {
             warnings: self.warnings,
             settings,
             users: self.users,
+            monitored: self.monitored,
             renamed,
             modules: self.modules,
             files: self.files_read,
@@ -457,13 +485,28 @@ fn is_obsolete(name: &[u8], release: Release) -> bool {
     }
 }
 
+/// What is often behind a value that is refused.
+fn hint_for_value(line: &[u8], says: &str) -> Option<String> {
+    let words = sds::split_args(line).unwrap_or_default();
+    if says == "wrong number of arguments" && words.iter().skip(1).any(|w| w.starts_with(b"#")) {
+        return Some("a comment needs a line of its own; behind a value # is part of it".to_owned());
+    }
+    if says == "wrong number of arguments" && words.len() > 2 {
+        return Some("a value with blanks in it must be quoted".to_owned());
+    }
+    None
+}
+
 /// The first word of a line that cannot be split.
 fn first_word(line: &[u8]) -> String {
     let end = line.iter().position(|b| sds::is_space(*b)).unwrap_or(line.len());
     let word = &line[..end];
-    // Quotes in the first word would mean that a value stands there.
-    let name = word.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    if name { String::from_utf8_lossy(word).to_ascii_lowercase() } else { String::new() }
+    shown_name(&word.to_ascii_lowercase())
+}
+
+/// A directive's name for print; what does not look like one may be a value, even a password.
+fn shown_name(name: &[u8]) -> String {
+    if crate::redact::is_name(name) { String::from_utf8_lossy(name).into_owned() } else { "***".to_owned() }
 }
 
 pub(crate) fn to_path(bytes: &[u8]) -> PathBuf {

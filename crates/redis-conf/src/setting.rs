@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::files::Secret;
 use crate::release::Release;
+use crate::sentinel::Monitored;
 use crate::source::Origin;
 
 /// A value as `CONFIG GET` prints it, or a secret.
@@ -104,7 +105,10 @@ pub struct Loaded {
     pub warnings: Vec<Problem>,
     /// By the directive's own name; aliases are found through [`Loaded::get`].
     pub(crate) settings: BTreeMap<&'static str, Setting>,
+    /// Of `user` lines and of the ACL file.
     pub users: Vec<User>,
+    /// The primaries of a Sentinel.
+    pub monitored: Vec<Monitored>,
     /// Commands renamed, or removed (an empty new name), and where.
     pub renamed: Vec<(Vec<u8>, Vec<u8>, Origin)>,
     /// `loadmodule` paths.
