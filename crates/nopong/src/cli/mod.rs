@@ -1,18 +1,162 @@
-//! The command line. One file for each verb.
-#![expect(clippy::print_stdout, reason = "the report goes to stdout")]
+//! The command line. One file for each verb; a new one is its file, its `mod` line and its line in [`VERBS`].
+//!
+//! Nothing here looks or judges: arguments become a [`crate::probe::Request`], a diagnosis becomes an exit code.
 
+mod args;
+mod diagnose;
 pub mod exit;
+mod io;
 
-use crate::{diagnosis, probe, report, target::Target};
+use clap::{ArgMatches, Command};
+use std::ffi::OsString;
 use std::process::ExitCode;
+
+/// A verb: its arguments, and what it does with them.
+trait Verb: clap::Args {
+    /// As typed.
+    const NAME: &'static str;
+    /// One line for `--help`.
+    const ABOUT: &'static str;
+    /// Does it; the exit code, or why the arguments are of no use.
+    fn run(self) -> Result<u8, Fail>;
+}
+
+/// A verb as the table has it.
+struct Entry {
+    name: &'static str,
+    about: &'static str,
+    arguments: fn(Command) -> Command,
+    run: fn(&ArgMatches) -> Result<u8, Fail>,
+}
+
+const fn entry<V: Verb>() -> Entry {
+    Entry { name: V::NAME, about: V::ABOUT, arguments: V::augment_args, run: run::<V> }
+}
+
+fn run<V: Verb>(matches: &ArgMatches) -> Result<u8, Fail> {
+    V::from_arg_matches(matches).map_err(|e| Fail::usage(e.to_string()))?.run()
+}
+
+/// The verbs in the order of `--help`. The first is the default one.
+const VERBS: &[Entry] = &[entry::<diagnose::Diagnose>()];
+
+/// Words of the contract that no version up to this one has built. Without this list `nopong fix` would look for
+/// a host of that name.
+const RESERVED: &[&str] = &[
+    "fix",
+    "undo",
+    "wait",
+    "explain",
+    "collect",
+    "verdict",
+    "config",
+    "dials",
+    "listen",
+    "audit",
+    "watch",
+    "sentinel",
+    "monitoring",
+    "mcp",
+    "completions",
+    "man",
+];
+
+/// Why a verb did not do anything.
+#[derive(Debug)]
+pub(crate) struct Fail {
+    /// The exit code.
+    pub(crate) code: u8,
+    /// A fragment naming the thing and saying what to do.
+    pub(crate) says: String,
+}
+
+impl Fail {
+    /// Bad usage, configuration or input.
+    pub(crate) fn usage(says: impl Into<String>) -> Self {
+        Self { code: exit::USAGE, says: says.into() }
+    }
+}
+
+/// The whole command line, also for man pages and completions.
+fn command() -> Command {
+    let about = "Why is there no PONG from Redis: names the cause, with the proof";
+    let root = Command::new("nopong")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(about)
+        .after_help(exit::HELP)
+        .args_conflicts_with_subcommands(true)
+        .subcommand_help_heading("Verbs")
+        .disable_help_subcommand(true);
+    let root = diagnose::Diagnose::augment(root).about(about);
+    VERBS.iter().fold(root, |root, verb| {
+        root.subcommand((verb.arguments)(Command::new(verb.name)).about(verb.about).after_help(exit::HELP))
+    })
+}
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let host = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1".to_owned());
-    let target = Target { host, port: 6379, source: "argument".to_owned(), ..Target::default() };
-    let file = probe::look(&probe::Request { target, ..Default::default() });
-    let diagnosis = diagnosis::diagnose(&file);
-    let report = report::json::Report::new(&file, &diagnosis);
-    println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
-    ExitCode::from(exit::of(&diagnosis))
+    io::quiet_panics();
+    let code = std::panic::catch_unwind(|| dispatch(std::env::args_os().collect()));
+    ExitCode::from(code.unwrap_or(exit::DEFECT))
+}
+
+fn dispatch(argv: Vec<OsString>) -> u8 {
+    let result = match command().try_get_matches_from(argv) {
+        Ok(matches) => match matches.subcommand() {
+            Some((name, inner)) => match VERBS.iter().find(|v| v.name == name) {
+                Some(verb) => (verb.run)(inner),
+                None => Err(Fail { code: exit::DEFECT, says: format!("the verb {name} has no code") }),
+            },
+            None => reserved(&matches).map_or_else(|| run::<diagnose::Diagnose>(&matches), Err),
+        },
+        Err(e) => return usage(&e),
+    };
+    result.unwrap_or_else(|fail| {
+        io::say(&fail.says);
+        fail.code
+    })
+}
+
+/// A word the contract reserves for a verb, where a target would stand.
+fn reserved(matches: &ArgMatches) -> Option<Fail> {
+    let word = matches.get_one::<OsString>("target")?.to_str()?;
+    RESERVED.contains(&word).then(|| {
+        Fail::usage(format!(
+            "the verb `{word}` is not built in this version; if it is a host's name, say: nopong diagnose {word}"
+        ))
+    })
+}
+
+/// `--help` and `--version` go to stdout; everything else clap has to say is bad usage.
+fn usage(error: &clap::Error) -> u8 {
+    use clap::error::ErrorKind;
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            match io::emit(error.render().to_string().as_bytes()) {
+                Ok(()) => exit::PONG,
+                Err(fail) => fail.code,
+            }
+        }
+        _ => {
+            io::say(error.render().to_string().trim_start_matches("error: ").trim_end());
+            exit::USAGE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RESERVED, VERBS, command};
+
+    #[test]
+    fn clap_finds_no_contradiction() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_is_a_word_of_the_contract() {
+        for verb in VERBS {
+            assert!(verb.name == "diagnose" || RESERVED.contains(&verb.name), "{}", verb.name);
+        }
+    }
 }

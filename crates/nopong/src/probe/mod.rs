@@ -29,6 +29,8 @@ pub struct Request {
     pub tls: TlsOptions,
     /// Read the server's side when the target is this machine.
     pub server_side: bool,
+    /// `--server local`: this machine is the Redis host, whatever its address looks like from here.
+    pub server_here: bool,
     /// Collect everything even with a PONG (for `collect`).
     pub everything: bool,
 }
@@ -58,6 +60,7 @@ impl Default for Request {
             trace: true,
             tls: TlsOptions::default(),
             server_side: true,
+            server_here: false,
             everything: false,
         }
     }
@@ -78,7 +81,7 @@ pub fn look(request: &Request) -> CaseFile {
     file.client.standing = client::standing::look();
     if file.ask.problem.is_none() {
         client::find(request, &mut file);
-        let server_side = request.server_side && file.ask.local;
+        let server_side = request.server_side && (file.ask.local || request.server_here);
         // The sockets and processes are wanted in every case and cost little: read beside the dial.
         let (client_side, base) = std::thread::scope(|scope| {
             let base = server_side.then(|| scope.spawn(|| server::base(request, &file)));

@@ -70,6 +70,34 @@ pub fn env(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// Every environment variable that is UTF-8 by name.
+pub fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(k, v)| Some((k.into_string().ok()?, v.to_string_lossy().into_owned())))
+        .collect()
+}
+
+/// One line from the controlling terminal, without echo.
+pub fn ask_hidden(prompt: &str) -> std::io::Result<String> {
+    use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
+    use std::io::{BufRead as _, Write as _};
+    let mut terminal = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty")?;
+    let before = tcgetattr(&terminal)?;
+    let mut hidden = before.clone();
+    hidden.local_flags.remove(LocalFlags::ECHO);
+    tcsetattr(&terminal, SetArg::TCSAFLUSH, &hidden)?;
+    let read = (|| {
+        terminal.write_all(prompt.as_bytes())?;
+        let mut line = String::new();
+        std::io::BufReader::new(&terminal).take(4096).read_line(&mut line)?;
+        Ok(line)
+    })();
+    // Restored whatever happened in between.
+    tcsetattr(&terminal, SetArg::TCSAFLUSH, &before)?;
+    terminal.write_all(b"\n")?;
+    read.map(|line: String| line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
 /// The monotonic clock.
 pub fn now() -> Instant {
     Instant::now()

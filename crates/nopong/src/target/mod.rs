@@ -1,7 +1,16 @@
 //! What is to be dialled, and where that was said.
 
+mod mask;
+mod settings;
+mod url;
+
+pub use mask::redacted as redact;
+pub use settings::{Found, Surroundings, from_argument, from_settings};
+pub use url::parse;
+
 use crate::evidence::{Ask, Problem};
 use crate::secret::Secret;
+use crate::text::shown_str;
 use std::net::IpAddr;
 
 /// A target as a client would dial it.
@@ -21,6 +30,8 @@ pub struct Target {
     pub db: Option<u32>,
     /// User name.
     pub user: Option<String>,
+    /// The user name was given as such, not as the only thing before an `@`.
+    pub user_is_name: bool,
     /// Password.
     pub password: Option<Secret>,
     /// `argument`, `environment REDIS_URL`, `.env:3`, `default`.
@@ -38,18 +49,25 @@ impl Target {
             return raw.clone();
         }
         if let Some(path) = &self.unix {
-            return format!("unix://{path}");
+            return format!("unix://{}", shown_str(path, 200));
         }
         let scheme = if self.tls { "rediss" } else { "redis" };
-        let user = self.user.as_deref().unwrap_or_default();
-        let login = match (&self.password, user.is_empty()) {
-            (Some(_), _) => format!("{user}:***@"),
-            (None, false) => format!("{user}@"),
-            (None, true) => String::new(),
+        let login = match (&self.password, self.shown_user()) {
+            (Some(_), user) => format!("{}:***@", user.unwrap_or_default()),
+            (None, Some(user)) => format!("{user}@"),
+            (None, None) => String::new(),
         };
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        let host = shown_str(&self.host, 260);
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
         let db = self.db.map(|n| format!("/{n}")).unwrap_or_default();
         format!("{scheme}://{login}{host}:{}{db}", self.port)
+    }
+
+    /// The user name as it may be shown. Alone before the `@` it may be a password: redis-cli takes it as one.
+    fn shown_user(&self) -> Option<String> {
+        let user = self.user.as_deref().filter(|u| !u.is_empty())?;
+        let surely = self.password.is_some() || self.user_is_name || user == "default";
+        Some(if surely { shown_str(user, 100) } else { "***".to_owned() })
     }
 
     /// The same without its secrets, for the case file.
@@ -62,7 +80,7 @@ impl Target {
             port: self.port,
             unix: self.unix.clone(),
             db: self.db,
-            user: self.user.clone(),
+            user: self.shown_user(),
             has_password: self.password.is_some(),
             port_given: self.port_given,
             problem: self.problem.clone(),

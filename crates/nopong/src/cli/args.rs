@@ -1,0 +1,174 @@
+//! Arguments that several verbs share, and how they become a request.
+
+use super::{Fail, io};
+use crate::probe::{Request, TlsOptions};
+use crate::report::{Color, Format};
+use crate::secret::Secret;
+use crate::target::{self, Target};
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// What to dial, and from where to look.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Asked {
+    /// redis://[[user]:password@]host[:port][/db], rediss://, valkey://, valkeys://, unix:///path, host, host:port;
+    /// nothing: the application's own settings are looked up, then redis://127.0.0.1:6379
+    #[arg(value_name = "TARGET")]
+    pub(super) target: Option<OsString>,
+    /// Where the client stands
+    #[arg(long, value_name = "WHERE", default_value = "local", value_parser = vantage)]
+    pub(super) from: String,
+    /// Where the Redis host's own evidence is read; without it, here when the target is this machine
+    #[arg(long, value_name = "WHERE", value_parser = vantage)]
+    pub(super) server: Option<String>,
+    /// Judge, on the Redis host, for a client at that address
+    #[arg(long, value_name = "ADDR")]
+    pub(super) client: Option<IpAddr>,
+    /// Limit of one network wait: 500ms, 2s, 1m [default: 2s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(super) timeout: Option<Duration>,
+    /// User name for AUTH; the password comes from the URL, REDISCLI_AUTH, REDIS_PASSWORD or --askpass
+    #[arg(long, value_name = "NAME", help_heading = "Access")]
+    pub(super) user: Option<String>,
+    /// Ask for the password on the terminal
+    #[arg(long, help_heading = "Access")]
+    pub(super) askpass: bool,
+    /// CA certificates to trust instead of the system's
+    #[arg(long, value_name = "FILE", help_heading = "Access")]
+    pub(super) cacert: Option<String>,
+    /// Client certificate
+    #[arg(long, value_name = "FILE", requires = "key", help_heading = "Access")]
+    pub(super) cert: Option<String>,
+    /// Key of the client certificate
+    #[arg(long, value_name = "FILE", requires = "cert", help_heading = "Access")]
+    pub(super) key: Option<String>,
+    /// Server name for TLS
+    #[arg(long, value_name = "NAME", help_heading = "Access")]
+    pub(super) sni: Option<String>,
+    /// Take any certificate
+    #[arg(long, help_heading = "Access")]
+    pub(super) insecure: bool,
+    /// Do not use the kernel's trace points, also as root
+    #[arg(long)]
+    pub(super) no_trace: bool,
+}
+
+/// How the report is written.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Shown {
+    /// human, json, markdown, html, junit or nagios
+    #[arg(long, value_name = "FORMAT", default_value = "human", help_heading = "Report")]
+    pub(super) format: Format,
+    /// All evidence, with the command to see each by hand
+    #[arg(long, short, help_heading = "Report")]
+    pub(super) verbose: bool,
+    /// auto, always or never; NO_COLOR is honoured
+    #[arg(long, value_name = "WHEN", default_value = "auto", help_heading = "Report")]
+    pub(super) color: Color,
+}
+
+/// `500ms`, `2s`, `1m`; a bare number is seconds, as redis-cli's `-t`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "ms" => 1e-3,
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        other => return Err(format!("unit `{other}` is not known: write 500ms, 2s or 1m")),
+    };
+    let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let seconds = digits.parse::<f64>().ok().filter(|_| plain).map(|n| n * unit);
+    match seconds {
+        Some(s) if (0.001..=86_400.0).contains(&s) => Ok(Duration::from_secs_f64(s)),
+        Some(_) => Err("must be between 1ms and 24h".to_owned()),
+        None => Err("not a time: write 500ms, 2s or 1m".to_owned()),
+    }
+}
+
+/// Only `local` is built; the others are told apart from typing errors.
+fn vantage(text: &str) -> Result<String, String> {
+    const LATER: &[&str] = &["netns", "pid", "container", "ssh", "pod"];
+    match text.split(':').next() {
+        Some("local") if text == "local" => Ok(text.to_owned()),
+        Some(kind) if LATER.contains(&kind) => {
+            Err(format!("looking from `{kind}:` is not built in this version: run nopong there instead"))
+        }
+        _ => Err("not a place to look from: only `local` is built in this version".to_owned()),
+    }
+}
+
+impl Asked {
+    /// The request: target, credentials and limits put together.
+    pub(super) fn request(&self) -> Result<Request, Fail> {
+        let here = target::Surroundings::read();
+        let mut found = match &self.target {
+            Some(text) => target::from_argument(text, &here),
+            None => target::from_settings(&here),
+        };
+        if self.target.is_some() && found.target.password.is_some() && found.password_in_text {
+            io::say(
+                "a password in an argument can be read by every user of this machine (ps): \
+                 use REDIS_URL, REDISCLI_AUTH or --askpass",
+            );
+        }
+        if let Some(user) = &self.user {
+            found.target.user = Some(user.clone());
+        }
+        if self.askpass {
+            found.target.password = Some(ask_password()?);
+        }
+        Ok(self.request_for(found.target, Some(found.settings)))
+    }
+
+    fn request_for(&self, target: Target, settings: Option<crate::evidence::client::Settings>) -> Request {
+        Request {
+            target,
+            settings,
+            timeout: self.timeout.unwrap_or(Duration::from_secs(2)),
+            client: self.client,
+            trace: !self.no_trace,
+            tls: TlsOptions {
+                cacert: self.cacert.clone(),
+                cert: self.cert.clone(),
+                key: self.key.clone(),
+                sni: self.sni.clone(),
+                insecure: self.insecure,
+            },
+            server_here: self.server.is_some(),
+            ..Request::default()
+        }
+    }
+}
+
+/// Reads one line from the terminal without echo.
+fn ask_password() -> Result<Secret, Fail> {
+    crate::sys::ask_hidden("password: ")
+        .map(Secret::new)
+        .map_err(|e| Fail::usage(format!("--askpass needs a terminal: {}", crate::sys::errno_name(&e))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{duration, vantage};
+    use std::time::Duration;
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2"), Ok(Duration::from_secs(2)));
+        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("1m"), Ok(Duration::from_secs(60)));
+        for bad in ["", "s", "-1s", "2 s", "1e9", "inf", "NaN", "0", "99h", "2d", "+2"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_vantage_that_is_not_built_is_said() {
+        assert!(vantage("local").is_ok());
+        assert!(vantage("pod:web-1").is_err_and(|e| e.contains("not built")));
+        assert!(vantage("nowhere").is_err_and(|e| e.contains("not a place")));
+    }
+}
