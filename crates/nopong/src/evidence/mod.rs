@@ -5,6 +5,7 @@
 
 mod case;
 pub mod client;
+pub mod redact;
 mod says;
 pub mod server;
 
