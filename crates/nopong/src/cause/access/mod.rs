@@ -2,5 +2,19 @@
 
 use super::Cause;
 
+mod acl_denied;
+mod auth_missing;
+mod auth_unexpected;
+mod auth_wrong;
+mod mac_denied;
+mod socket_denied;
+
 /// In the order of the examination.
-pub static ALL: &[&dyn Cause] = &[];
+pub static ALL: &[&dyn Cause] = &[
+    &mac_denied::MacDenied,
+    &socket_denied::SocketDenied,
+    &auth_missing::AuthMissing,
+    &auth_wrong::AuthWrong,
+    &auth_unexpected::AuthUnexpected,
+    &acl_denied::AclDenied,
+];

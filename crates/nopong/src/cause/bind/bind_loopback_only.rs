@@ -1,5 +1,9 @@
 //! Redis listens on loopback only, and the client is elsewhere or dials another address of the host.
 
+use crate::cause::common::{
+    dials_loopback, directive, holder, is_loopback, listing, outside_addresses, place, public_address,
+    redis_listeners, restart,
+};
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
 use crate::evidence::server::Listener;
@@ -13,34 +17,25 @@ static META: Meta = Meta {
     category: Category::Bind,
     stage: Stage::Connect,
     title: "Redis listens on loopback only",
-    masked_by: &[],
-    settled_by: &["listener"],
+    // A rule that rejects comes before the socket; a file that already says otherwise is the nearer cause.
+    masked_by: &["config-not-applied", "server-firewall-rejects", "client-firewall-blocks"],
+    settled_by: &["listener", "process"],
 };
 
 /// Redis's own listeners on the target's port, if they are all on loopback.
 fn loopback_listeners<'a>(case: &Case<'a>) -> Option<Vec<&'a Listener>> {
-    let redis: Vec<u32> = case.server.process.get()?.iter().map(|p| p.pid).collect();
-    let own: Vec<_> = case
-        .listeners_on_port()
-        .into_iter()
-        .filter(|l| l.pids.iter().any(|pid| redis.contains(pid)))
-        .collect();
-    (!own.is_empty() && own.iter().all(|l| l.at.ip().to_canonical().is_loopback())).then_some(own)
-}
-
-fn listing(listeners: &[&Listener]) -> String {
-    listeners.iter().map(|l| l.at.to_string()).collect::<Vec<_>>().join(" and ")
+    let mut own = redis_listeners(case)?;
+    own.retain(|l| l.at.port() == case.ask.port);
+    (case.ask.unix.is_none() && !own.is_empty() && own.iter().all(|l| is_loopback(l.at.ip()))).then_some(own)
 }
 
 fn because(case: &Case<'_>, own: &[&Listener]) -> Vec<Reason> {
-    let pid = own.first().and_then(|l| l.pids.first()).copied().unwrap_or_default();
     let mut reasons = vec![Reason::confirms(
         "listener",
-        format!("redis-server (pid {pid}) listens on {}, nowhere else", listing(own)),
+        format!("{} listens on {}, nowhere else", holder(case, own), listing(own)),
     )];
-    if let Some(place) = case.config().and_then(|c| c.place("bind")) {
-        let bind = case.config().and_then(|c| c.value("bind")).unwrap_or_default();
-        reasons.push(Reason::strong("config", format!("{place} says: bind {bind}")));
+    if let Some(says) = case.config().and_then(|c| directive(c, "bind")) {
+        reasons.push(Reason::strong("config", says));
     }
     reasons
 }
@@ -54,8 +49,7 @@ impl Cause for BindLoopbackOnly {
         if case.symptom != Symptom::Refused {
             return Vec::new();
         }
-        let dialled_loopback = case.dialled().iter().all(|a| a.ip().to_canonical().is_loopback());
-        if dialled_loopback {
+        if dials_loopback(case) {
             return vec![Reason::rules_out("connect", "loopback itself was dialled")];
         }
         match loopback_listeners(case) {
@@ -76,23 +70,87 @@ impl Cause for BindLoopbackOnly {
     }
 
     fn fix(&self, case: &Case<'_>) -> Option<Fix> {
-        let place = case.config().and_then(|c| c.place("bind")).unwrap_or_else(|| "redis.conf".to_owned());
-        let unit = case.unit().map_or("redis-server.service", |u| u.name.as_str());
-        Some(
-            Fix::new(Risk::Ask, format!("add {} to the bind line and require a password", case.ask.host))
-                .step(format!("in {place}: bind 127.0.0.1 -::1 {}", case.ask.host))
-                .step("set requirepass (or an ACL user): protected mode refuses other hosts without one")
-                .run("restart the server", format!("systemctl restart {unit}")),
-        )
+        let address = public_address(case).map_or_else(|| "the address".to_owned(), |a| a.to_string());
+        let loopback =
+            case.config().and_then(|c| c.value("bind")).filter(|b| !b.is_empty()).unwrap_or("127.0.0.1 -::1");
+        let on = if case.server_seen() { "" } else { "on the Redis host, " };
+        let fix =
+            Fix::new(Risk::Ask, format!("{on}let Redis listen on {address} as well, with a password set"))
+                .step(format!("in {}: bind {loopback} {address}", place(case, "bind")))
+                .step("set requirepass or an ACL user first: protected mode refuses other hosts without one")
+                .step("let a firewall admit only the clients' addresses to the port");
+        Some(restart(fix, case))
     }
 
     fn latent(&self, case: &Case<'_>) -> Option<Latent> {
         let own = loopback_listeners(case)?;
+        let refused = case.symptom == Symptom::Refused && !dials_loopback(case);
+        // A machine without an address of its own has no other hosts to keep out.
+        if !refused && case.server.address.get().is_some() && outside_addresses(case).is_empty() {
+            return None;
+        }
+        let behind = !dials_loopback(case)
+            && matches!(case.symptom, Symptom::Refused | Symptom::TimedOut | Symptom::Unreachable);
         Some(Latent {
-            place: if case.symptom == Symptom::Refused { Place::Behind } else { Place::Warning },
+            place: if behind { Place::Behind } else { Place::Warning },
             title: format!("other hosts cannot connect: Redis listens on {} only", listing(&own)),
             reasons: because(case, &own),
             fix: self.fix(case),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::BindLoopbackOnly;
+    use crate::cause::Cause as _;
+    use crate::cause::testing::{
+        client, confirms, first, listener, on_server, pong_talk, refused, rules_out, running, seen, silent,
+        with_config, with_listener, with_process,
+    };
+    use crate::diagnosis::{Band, Case};
+    use crate::evidence::CaseFile;
+
+    #[test]
+    fn confirmed_by_the_listener() {
+        let file = running(on_server(refused()), "127.0.0.1:6379");
+        assert!(confirms(&BindLoopbackOnly, &file));
+        let file = with_config(
+            with_listener(file, listener("[::1]:6379", 812, "redis-server")),
+            &[("bind", "127.0.0.1 -::1"), ("port", "6379")],
+        );
+        assert_eq!(first(&file), Some(("bind-loopback-only", Band::Confirmed)));
+    }
+
+    #[test]
+    fn an_ordinary_user_sees_whose_the_socket_is() {
+        let mut socket = listener("127.0.0.1:6379", 0, "");
+        (socket.pids, socket.comm) = (Vec::new(), None);
+        let file =
+            with_listener(with_process(on_server(refused()), crate::cause::testing::process(812)), socket);
+        assert!(confirms(&BindLoopbackOnly, &file));
+    }
+
+    #[test]
+    fn ruled_out_by_a_wildcard_listener() {
+        assert!(rules_out(&BindLoopbackOnly, &running(on_server(refused()), "0.0.0.0:6379")));
+        assert!(rules_out(&BindLoopbackOnly, &on_server(refused())));
+    }
+
+    #[test]
+    fn silent_for_a_lone_client_and_for_another_program() {
+        assert!(silent(&BindLoopbackOnly, &refused()));
+        let other = with_listener(on_server(refused()), listener("127.0.0.1:6379", 9, "nginx"));
+        assert!(rules_out(&BindLoopbackOnly, &other));
+    }
+
+    #[test]
+    fn warns_beside_a_pong_on_the_redis_host() {
+        let mut file = running(on_server(client("127.0.0.1", 6379)), "127.0.0.1:6379");
+        file.client.protocol = seen(vec![pong_talk(&[])]);
+        let warns = |file: &CaseFile| BindLoopbackOnly.latent(&Case::new(file)).is_some();
+        assert!(warns(&file));
+        file.server.address = seen(Vec::new());
+        assert!(!warns(&file), "no address, no other hosts");
     }
 }

@@ -3,6 +3,16 @@
 use super::Cause;
 
 mod bind_loopback_only;
+mod bind_other_address;
+mod config_not_applied;
+mod protected_mode;
+mod tcp_port_disabled;
 
 /// In the order of the examination.
-pub static ALL: &[&dyn Cause] = &[&bind_loopback_only::BindLoopbackOnly];
+pub static ALL: &[&dyn Cause] = &[
+    &config_not_applied::ConfigNotApplied,
+    &tcp_port_disabled::TcpPortDisabled,
+    &bind_loopback_only::BindLoopbackOnly,
+    &bind_other_address::BindOtherAddress,
+    &protected_mode::ProtectedMode,
+];
