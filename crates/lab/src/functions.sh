@@ -76,7 +76,7 @@ cert() { # NAME SUBJECT-ALT-NAME [DAYS-FROM DAYS-TO]: a certificate by that auth
   : > /tmp/index
   openssl ca -batch -notext -config /tmp/ca.cnf -cert ca.crt -keyfile ca.key -in $1.csr -out $1.crt \
     -startdate "$(date -u -d "${3:--1} days" +%Y%m%d%H%M%SZ)" -enddate "$(date -u -d "${4:-30} days" +%Y%m%d%H%M%SZ)" 2>/dev/null
-  chown -R "$(stat -c %U $(dirname $CONF))": /etc/redis/tls; chmod 644 *.crt
+  chown -R "$(stat -c %U "$CONF")": /etc/redis/tls; chmod 644 *.crt
 }
 tls() { # CERTIFICATE [no|yes]: the server's only port speaks TLS; the second word: client certificates asked for
   conf port 0; conf tls-port 6379

@@ -3,6 +3,7 @@
 //! the run folder before it is made, so that whatever is left behind by a killed run is swept later.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -130,8 +131,10 @@ impl Instance {
         for role in ["server", "client", "router"] {
             // The tree brings the resolver of the machine that made it; a lab has none until it makes one.
             let files = self.root(role)?.join("etc");
-            let write = fs::write(files.join("resolv.conf"), "");
-            write.map_err(|e| format!("cannot write resolv.conf of the {role}: {e}"))?;
+            fs::write(files.join("resolv.conf"), "")
+                .and_then(|()| fs::OpenOptions::new().append(true).open(files.join("hosts")))
+                .and_then(|mut hosts| hosts.write_all(b"127.0.1.1 redis1 app1 gw1\n"))
+                .map_err(|e| format!("cannot write the resolver's files of the {role}: {e}"))?;
         }
         self.save()
     }
@@ -190,14 +193,15 @@ impl Instance {
             // Answers as soon as systemd's bus socket is there, and then only when all jobs are done.
             let out = self.exec("server", "root", "systemctl is-system-running --wait", BOOT)?;
             if matches!(out.stdout.trim(), "running" | "degraded") {
-                break;
+                // The tree names the machine that made it, and systemd believes that.
+                let name = "echo redis1 > /etc/hostname; hostname redis1";
+                return self.exec("server", "root", name, BOOT).map(drop);
             }
             if began.elapsed() > BOOT {
                 return Err(format!("the server did not finish booting: {}", out.brief()));
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        Ok(())
     }
 
     pub fn init(&self, role: &str) -> Result<i32, Fail> {
