@@ -63,23 +63,24 @@ dns() { # NAME=ADDRESS…: (router) the name server of the domain lab, instead o
   dnsmasq -C /dev/null --user=root --no-resolv --no-hosts --local=/lab/ --pid-file=/run/dns.pid \
     --listen-address="$ROUTER" --bind-interfaces "${records[@]}"
 }
-ca() { # the private authority, /etc/redis/tls/ca.crt
-  mkdir -p /etc/redis/tls; cd /etc/redis/tls
+TLS=$(dirname "$CONF")/tls
+ca() { # [NAME]: the private authority, ca.crt in the folder tls beside the configuration
+  mkdir -p $TLS; cd $TLS
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj "/CN=${1:-Lab CA}" \
     -addext basicConstraints=critical,CA:TRUE -keyout ca.key -out ca.crt 2>/dev/null
 }
 cert() { # NAME SUBJECT-ALT-NAME [DAYS-FROM DAYS-TO]: a certificate by that authority, days counted from now
-  cd /etc/redis/tls
+  cd $TLS
   openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=$1" -keyout $1.key -out $1.csr 2>/dev/null
   printf '%s\n' '[ca]' 'default_ca=d' '[d]' 'new_certs_dir=/tmp' 'database=/tmp/index' 'rand_serial=yes' 'default_md=sha256' \
     'policy=p' 'x509_extensions=e' 'unique_subject=no' '[p]' 'commonName=supplied' '[e]' "subjectAltName=$2" > /tmp/ca.cnf
   : > /tmp/index
   openssl ca -batch -notext -config /tmp/ca.cnf -cert ca.crt -keyfile ca.key -in $1.csr -out $1.crt \
     -startdate "$(date -u -d "${3:--1} days" +%Y%m%d%H%M%SZ)" -enddate "$(date -u -d "${4:-30} days" +%Y%m%d%H%M%SZ)" 2>/dev/null
-  chown -R "$(stat -c %U "$CONF")": /etc/redis/tls; chmod 644 *.crt
+  chown -R "$(stat -c %U "$CONF")": $TLS; chmod 644 *.crt
 }
 tls() { # CERTIFICATE [no|yes]: the server's only port speaks TLS; the second word: client certificates asked for
   conf port 0; conf tls-port 6379
-  conf tls-cert-file /etc/redis/tls/$1.crt; conf tls-key-file /etc/redis/tls/$1.key; conf tls-ca-cert-file /etc/redis/tls/ca.crt
+  conf tls-cert-file $TLS/$1.crt; conf tls-key-file $TLS/$1.key; conf tls-ca-cert-file $TLS/ca.crt
   conf tls-auth-clients ${2:-no}
 }
