@@ -372,6 +372,9 @@ pub struct Talk {
     pub config_refused: Option<Reply>,
     /// Name of the user `ACL WHOAMI` gave.
     pub whoami: Option<String>,
+    /// Reply to HELLO without arguments, the last thing asked; an error on servers before 6.0 and in many proxies.
+    #[serde(default)]
+    pub hello: Option<Reply>,
     /// Recent entries of ACL LOG, as sentences, newest first.
     pub acl_log: Vec<String>,
 }

@@ -3,6 +3,8 @@
 //! `clippy.toml` bans the underlying functions elsewhere in this crate.
 #![expect(clippy::disallowed_methods, reason = "this module is the fence")]
 
+pub mod names;
+pub mod net;
 pub mod netlink;
 
 use crate::evidence::Why;
