@@ -138,6 +138,21 @@ pub struct Unit {
     pub kind: String,
     /// User= the service runs as.
     pub user: Option<String>,
+    /// Group=.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// WatchdogSec in seconds, when set.
+    #[serde(default)]
+    pub watchdog_s: Option<f64>,
+    /// PIDFile=.
+    #[serde(default)]
+    pub pid_file: Option<String>,
+    /// Restart=: `no`, `always`, `on-failure` …
+    #[serde(default)]
+    pub restart: String,
+    /// The files changed since systemd read them: `systemctl daemon-reload` is due.
+    #[serde(default)]
+    pub needs_reload: bool,
     /// TimeoutStartUSec in seconds; none when infinite.
     pub timeout_start_s: Option<f64>,
     /// LimitNOFILE (soft).

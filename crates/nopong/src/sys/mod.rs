@@ -210,6 +210,25 @@ pub fn run(argv: &[&str], limit: Duration, max: usize) -> Result<Output, Why> {
     Ok(Output { code: status.code(), stdout, stderr, cut })
 }
 
+/// Does work that has no limit of its own on another thread and waits only so long. A thread that never ends is left
+/// behind; the process's end takes it.
+pub fn bounded<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> Result<T, Why> + Send + 'static,
+) -> Result<T, Why> {
+    let (send, receive) = std::sync::mpsc::channel();
+    std::thread::spawn(move || drop(send.send(work())));
+    receive.recv_timeout(limit).unwrap_or_else(|e| {
+        Err(match e {
+            std::sync::mpsc::RecvTimeoutError::Timeout => {
+                Why::TimedOut { after_ms: limit.as_millis() as u64 }
+            }
+            // The sender went without a word: the work panicked.
+            std::sync::mpsc::RecvTimeoutError::Disconnected => Why::Panicked,
+        })
+    })
+}
+
 fn reader(
     pipe: Option<impl std::io::Read + Send + 'static>,
     max: usize,
