@@ -1,0 +1,516 @@
+//! The matches of one rule.
+//!
+//! Options are told by their names, which hardly two matches share; where they do (`--sport` of tcp and udp, `--mark` of mark and
+//! connmark), by the `-m` before. What is not known becomes a match that may or may not hold.
+
+use super::targets;
+use super::words::Words;
+use crate::judge::ct;
+use crate::model::{Cond, Expr, Field, Op, Rule, SetRef, Stmt};
+use crate::nft::types::{ADDR_TYPES, PORTS, PROTOCOLS, TCP_FLAGS};
+use crate::packet::prefix_range;
+use crate::set::{Datum, SetBuilder};
+use crate::value::{name_bits, name_prefix};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+#[derive(Default)]
+pub(super) struct Build {
+    pub(super) v6: bool,
+    pub(super) conds: Vec<Cond>,
+    pub(super) comment: Option<String>,
+    /// The matches named so far; the last one owns ambiguous options.
+    modules: Vec<String>,
+    protocol: Option<(u128, bool)>,
+    /// An unknown match was reported already for the current `-m`.
+    doubted: bool,
+}
+
+pub(super) fn rule(words: &mut Words, v6: bool) -> Result<Rule, String> {
+    let mut build = Build { v6, ..Build::default() };
+    let mut stmts = Vec::new();
+    let mut negate = false;
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "!" => {
+                negate = true;
+                continue;
+            }
+            "-j" | "--jump" | "-g" | "--goto" => {
+                let target = words.arg(&word)?;
+                stmts = targets::target(&target, word == "-g" || word == "--goto", words, v6)?;
+            }
+            "-c" | "--set-counters" => {
+                words.arg(&word)?;
+                words.arg(&word)?;
+            }
+            option => build.option(option, negate, words)?,
+        }
+        negate = false;
+    }
+    build.close_module();
+    let mut all: Vec<Stmt> = build.conds.into_iter().map(Stmt::If).collect();
+    all.extend(stmts);
+    Ok(Rule { stmts: all, comment: build.comment, ..Rule::default() })
+}
+
+/// Matches that say nothing by their mere presence.
+const PLAIN: &[&str] = &[
+    "tcp",
+    "udp",
+    "multiport",
+    "comment",
+    "conntrack",
+    "state",
+    "mark",
+    "connmark",
+    "iprange",
+    "addrtype",
+    "set",
+    "owner",
+    "length",
+    "pkttype",
+    "tos",
+    "dscp",
+    "ttl",
+    "hl",
+    "icmp",
+    "icmp6",
+    "ipv6-icmp",
+    "physdev",
+    "recent",
+    "limit",
+    "hashlimit",
+    "statistic",
+    "rpfilter",
+    "sctp",
+    "dccp",
+    "esp",
+    "ah",
+    "udplite",
+    "socket",
+];
+
+impl Build {
+    fn push(&mut self, cond: Cond, negate: bool) {
+        self.conds.push(if negate { Cond::Not(Box::new(cond)) } else { cond });
+    }
+
+    fn doubt(&mut self, what: impl Into<String>) {
+        if !self.doubted {
+            self.conds.push(Cond::Unknown(what.into()));
+            self.doubted = true;
+        }
+    }
+
+    /// A match named without an option that says more: some hold on their own terms.
+    fn close_module(&mut self) {
+        let Some(last) = self.modules.last().cloned() else { return };
+        match last.as_str() {
+            "limit" => self.doubt("a rate limit"),
+            "rpfilter" if !self.doubted => {
+                self.push(Cond::Cmp(Expr::Field(Field::ReversePath), Op::Eq, Expr::Const(1)), false);
+                self.doubted = true;
+            }
+            "socket" => self.doubt("the socket that takes the packet"),
+            "icmp" | "icmp6" | "ipv6-icmp" | "sctp" | "dccp" | "esp" | "ah" | "udplite" | "udp" => {}
+            other if !PLAIN.contains(&other) => {
+                self.doubt(format!("the match `{other}`, which is not understood"));
+            }
+            _ => {}
+        }
+    }
+
+    fn module(&self) -> &str {
+        self.modules.last().map_or("", String::as_str)
+    }
+
+    fn option(&mut self, option: &str, negate: bool, words: &mut Words) -> Result<(), String> {
+        let arg = |words: &mut Words| words.arg(option);
+        let addr_fields = (Expr::Field(Field::Saddr), Expr::Field(Field::Daddr));
+        match option {
+            "-m" | "--match" => {
+                let name = arg(words)?;
+                self.close_module();
+                self.doubted = false;
+                self.modules.push(name);
+            }
+            "-p" | "--protocol" | "--proto" => self.protocol(&arg(words)?, negate)?,
+            "-s" | "--source" | "--src" => {
+                let cond = self.address(&addr_fields.0, &arg(words)?)?;
+                self.push(cond, negate);
+            }
+            "-d" | "--destination" | "--dst" => {
+                let cond = self.address(&addr_fields.1, &arg(words)?)?;
+                self.push(cond, negate);
+            }
+            "-i" | "--in-interface" => {
+                let cond = interface(Field::IifName, &arg(words)?)?;
+                self.push(cond, negate);
+            }
+            "-o" | "--out-interface" => {
+                let cond = interface(Field::OifName, &arg(words)?)?;
+                self.push(cond, negate);
+            }
+            // A SYN is not a later fragment.
+            "-f" | "--fragment" => self.push(Cond::Never, negate),
+            "--comment" => self.comment = Some(arg(words)?),
+            "--sport" | "--source-port" => self.port(Field::Sport, &arg(words)?, negate)?,
+            "--dport" | "--destination-port" => self.port(Field::Dport, &arg(words)?, negate)?,
+            "--sports" | "--source-ports" => {
+                let list = arg(words)?;
+                self.ports(&[Field::Sport], &list, negate)?;
+            }
+            "--dports" | "--destination-ports" => {
+                let list = arg(words)?;
+                self.ports(&[Field::Dport], &list, negate)?;
+            }
+            "--ports" => {
+                let list = arg(words)?;
+                self.ports(&[Field::Sport, Field::Dport], &list, negate)?;
+            }
+            "--syn" => self.flags(0x17, 0x02, negate),
+            "--tcp-flags" => {
+                let (mask, set) = (flag_bits(&arg(words)?)?, flag_bits(&arg(words)?)?);
+                self.flags(mask, set, negate);
+            }
+            "--ctstate" | "--state" => {
+                let cond = states(&arg(words)?, option == "--ctstate")?;
+                self.push(cond, negate);
+            }
+            "--ctstatus" => self.status(&arg(words)?, negate)?,
+            "--ctorigsrc" | "--ctorigdst" => {
+                let field = if option == "--ctorigsrc" { Field::CtOrigSaddr } else { Field::CtOrigDaddr };
+                let cond = self.address(&Expr::Field(field), &arg(words)?)?;
+                self.push_tracked(cond, negate);
+            }
+            "--ctorigsrcport" | "--ctorigdstport" => {
+                let field = if option == "--ctorigsrcport" { Field::CtOrigSport } else { Field::CtOrigDport };
+                let (lo, hi) = port_range(&arg(words)?)?;
+                self.push_tracked(Cond::Cmp(Expr::Field(field), Op::Eq, Expr::Range(lo, hi)), negate);
+            }
+            "--ctdir" => {
+                let reply = arg(words)?.eq_ignore_ascii_case("REPLY");
+                let cond = Cond::Cmp(Expr::Field(Field::CtDirection), Op::Eq, Expr::Const(reply.into()));
+                self.push_tracked(cond, negate);
+            }
+            "--ctproto" => {
+                let number = protocol(&arg(words)?)?;
+                let cond = Cond::Cmp(Expr::Field(Field::L4Proto), Op::Eq, Expr::Const(number));
+                self.push_tracked(cond, negate);
+            }
+            "--mark" => self.mark(&arg(words)?, negate)?,
+            "--src-range" | "--dst-range" => {
+                let field = if option == "--src-range" { addr_fields.0 } else { addr_fields.1 };
+                let text = arg(words)?;
+                let (lo, hi) = text.split_once('-').unwrap_or((&text, &text));
+                let cond = Cond::Cmp(field, Op::Eq, Expr::Range(self.addr(lo)?, self.addr(hi)?));
+                self.push(cond, negate);
+            }
+            "--src-type" => {
+                let cond = kinds(Field::SaddrType, &arg(words)?)?;
+                self.push(cond, negate);
+            }
+            "--dst-type" => {
+                let cond = kinds(Field::DaddrType, &arg(words)?)?;
+                self.push(cond, negate);
+            }
+            "--limit-iface-in" | "--limit-iface-out" => self.doubt("the interface that carries the address"),
+            "--match-set" => {
+                let (name, dirs) = (arg(words)?, arg(words)?);
+                let key = dirs.split(',').map(|d| d.trim().to_owned()).collect::<Vec<_>>();
+                self.ipset(&name, &key, negate);
+            }
+            "--uid-owner" | "--gid-owner" => {
+                let field = if option == "--uid-owner" { Field::Uid } else { Field::Gid };
+                let cond = match id_range(&arg(words)?) {
+                    Some((lo, hi)) => Cond::Cmp(Expr::Field(field), Op::Eq, Expr::Range(lo, hi)),
+                    None => Cond::Unknown("the owner of the sending socket".into()),
+                };
+                self.push(cond, negate);
+            }
+            "--length" => {
+                let text = arg(words)?;
+                let (lo, hi) = text.split_once(':').unwrap_or((&text, &text));
+                let lo = if lo.is_empty() { 0 } else { num(lo)? };
+                let hi = if hi.is_empty() { 65535 } else { num(hi)? };
+                self.push(Cond::Cmp(Expr::Field(Field::Length), Op::Eq, Expr::Range(lo, hi)), negate);
+            }
+            "--pkt-type" => {
+                let kind = match arg(words)?.as_str() {
+                    "unicast" | "host" => 0,
+                    "broadcast" => 1,
+                    "multicast" => 2,
+                    _ => 3,
+                };
+                self.push(Cond::Cmp(Expr::Field(Field::PktType), Op::Eq, Expr::Const(kind)), negate);
+            }
+            "--icmp-type" | "--icmpv6-type" => {
+                arg(words)?;
+                self.push(Cond::Never, false);
+            }
+            "--invert" if self.module() == "rpfilter" => {
+                self.push(Cond::Cmp(Expr::Field(Field::ReversePath), Op::Eq, Expr::Const(0)), false);
+                self.doubted = true;
+            }
+            "--loose" | "--validmark" | "--accept-local" if self.module() == "rpfilter" => {}
+            other => return self.other(other, words),
+        }
+        Ok(())
+    }
+
+    fn other(&mut self, option: &str, words: &mut Words) -> Result<(), String> {
+        if !option.starts_with('-') {
+            return Err(format!("`{option}` stands where an option was expected"));
+        }
+        words.skip_args();
+        let module = self.module().to_owned();
+        let what = match module.as_str() {
+            "" => return Err(format!("the option `{option}` belongs to no match")),
+            "limit" | "hashlimit" => "a rate limit".to_owned(),
+            "recent" => "which addresses were seen lately".to_owned(),
+            "connlimit" => "the number of connections".to_owned(),
+            "statistic" => "chance".to_owned(),
+            "time" => "the time of day".to_owned(),
+            "owner" => "the owner of the sending socket".to_owned(),
+            "physdev" => "the bridge port it came in on".to_owned(),
+            "socket" => "the socket that takes the packet".to_owned(),
+            "quota" => "a quota".to_owned(),
+            "connbytes" => "the bytes of the connection so far".to_owned(),
+            "mac" => "the hardware address of the sender".to_owned(),
+            "policy" => "IPsec".to_owned(),
+            other => format!("the match `{other}` ({option})"),
+        };
+        self.doubt(what);
+        Ok(())
+    }
+
+    /// A match on the connection does not hold without one, negated or not (conntrack_mt).
+    fn push_tracked(&mut self, cond: Cond, negate: bool) {
+        let tracked = Cond::Cmp(Expr::Field(Field::CtDirection), Op::Ge, Expr::Const(0));
+        let cond = if negate { Cond::Not(Box::new(cond)) } else { cond };
+        self.conds.push(Cond::All(vec![tracked, cond]));
+    }
+
+    fn protocol(&mut self, text: &str, negate: bool) -> Result<(), String> {
+        let number = protocol(text)?;
+        self.modules.push(text.to_owned());
+        if number == 0 {
+            return Ok(());
+        }
+        self.protocol = Some((number, negate));
+        self.push(Cond::Cmp(Expr::Field(Field::L4Proto), Op::Eq, Expr::Const(number)), negate);
+        Ok(())
+    }
+
+    fn address(&self, field: &Expr, text: &str) -> Result<Cond, String> {
+        let mut any = Vec::new();
+        for one in text.split(',') {
+            any.push(self.network(field.clone(), one)?);
+        }
+        Ok(if any.len() == 1 { any.swap_remove(0) } else { Cond::Any(any) })
+    }
+
+    fn network(&self, field: Expr, text: &str) -> Result<Cond, String> {
+        let (addr, mask) = text.split_once('/').map_or((text, None), |(a, m)| (a, Some(m)));
+        let width = if self.v6 { 128 } else { 32 };
+        let bits = self.addr(addr)?;
+        let Some(mask) = mask else { return Ok(Cond::Cmp(field, Op::Eq, Expr::Const(bits))) };
+        if let Ok(len) = mask.parse::<u32>() {
+            if len > width {
+                return Err(format!("/{len} is longer than an address"));
+            }
+            let (lo, hi) = prefix_range(bits, len, width);
+            return Ok(Cond::Cmp(field, Op::Eq, Expr::Range(lo, hi)));
+        }
+        let mask = self.addr(mask)?;
+        let masked = Expr::And(Box::new(field), Box::new(Expr::Const(mask)));
+        Ok(Cond::Cmp(masked, Op::Eq, Expr::Const(bits & mask)))
+    }
+
+    fn addr(&self, text: &str) -> Result<u128, String> {
+        if self.v6 {
+            text.parse::<Ipv6Addr>().map(u128::from).map_err(|_| format!("`{text}` is not an IPv6 address"))
+        } else {
+            let addr = text.parse::<Ipv4Addr>().map_err(|_| format!("`{text}` is not an IPv4 address"))?;
+            Ok(u128::from(u32::from(addr)))
+        }
+    }
+
+    /// Ports of a protocol that the packet does not carry were excluded by its `-p`.
+    fn port(&mut self, field: Field, text: &str, negate: bool) -> Result<(), String> {
+        let (lo, hi) = port_range(text)?;
+        self.push(Cond::Cmp(Expr::Field(field), Op::Eq, Expr::Range(lo, hi)), negate);
+        Ok(())
+    }
+
+    fn ports(&mut self, fields: &[Field], text: &str, negate: bool) -> Result<(), String> {
+        let mut builder = SetBuilder::new(1);
+        for one in text.split(',') {
+            builder.add(vec![port_range(one)?], Datum::None);
+        }
+        let set = SetRef::Anonymous(Arc::new(builder.build()));
+        let mut any: Vec<Cond> =
+            fields.iter().map(|f| Cond::In(vec![Expr::Field(*f)], set.clone(), false)).collect();
+        let cond = if any.len() == 1 { any.swap_remove(0) } else { Cond::Any(any) };
+        self.push(cond, negate);
+        Ok(())
+    }
+
+    fn flags(&mut self, mask: u128, set: u128, negate: bool) {
+        let masked = Expr::And(Box::new(Expr::Field(Field::TcpFlags)), Box::new(Expr::Const(mask)));
+        self.push(Cond::Cmp(masked, Op::Eq, Expr::Const(set)), negate);
+    }
+
+    fn status(&mut self, text: &str, negate: bool) -> Result<(), String> {
+        let mut mask = 0;
+        for word in text.split(',') {
+            mask |= match word {
+                "NONE" => 0,
+                "EXPECTED" => 1,
+                "SEEN_REPLY" => 2,
+                "ASSURED" => 4,
+                "CONFIRMED" => 8,
+                other => return Err(format!("the connection status {other} is not known")),
+            };
+        }
+        self.push_tracked(Cond::AnyBit(Expr::Field(Field::CtStatus), mask, false), negate);
+        Ok(())
+    }
+
+    fn mark(&mut self, text: &str, negate: bool) -> Result<(), String> {
+        let (value, mask) = value_mask(text)?;
+        let connection = self.module() == "connmark";
+        let field = if connection { Field::CtMark } else { Field::Mark };
+        let masked = Expr::And(Box::new(Expr::Field(field)), Box::new(Expr::Const(mask)));
+        let cond = Cond::Cmp(masked, Op::Eq, Expr::Const(value));
+        if connection {
+            self.push_tracked(cond, negate);
+        } else {
+            self.push(cond, negate);
+        }
+        Ok(())
+    }
+
+    /// A set of the other family, or of another shape, is not known better than an unknown one.
+    fn ipset(&mut self, name: &str, dirs: &[String], negate: bool) {
+        let mut key = Vec::new();
+        for dir in dirs {
+            let src = dir == "src";
+            key.push(Expr::Field(if src { Field::Saddr } else { Field::Daddr }));
+            key.push(Expr::Field(if src { Field::Sport } else { Field::Dport }));
+            key.push(Expr::Field(if src { Field::IifName } else { Field::OifName }));
+        }
+        self.push(Cond::In(key, SetRef::Ipset(name.to_owned()), false), negate);
+    }
+}
+
+pub(super) fn protocol(text: &str) -> Result<u128, String> {
+    let lower = text.to_ascii_lowercase();
+    if lower == "all" || lower == "ip" {
+        return Ok(0);
+    }
+    let named = PROTOCOLS.iter().find(|(name, _)| *name == lower).map(|(_, n)| *n);
+    named
+        .or_else(|| lower.parse::<u8>().ok().map(u128::from))
+        .ok_or(format!("the protocol `{text}` is not known"))
+}
+
+fn port_range(text: &str) -> Result<(u128, u128), String> {
+    let one = |t: &str| {
+        let named = PORTS.iter().find(|(name, _)| *name == t).map(|(_, n)| *n);
+        named.or_else(|| t.parse::<u16>().ok().map(u128::from)).ok_or(format!("`{t}` is not a port"))
+    };
+    match text.split_once(':') {
+        None => one(text).map(|n| (n, n)),
+        Some((lo, hi)) => {
+            let lo = if lo.is_empty() { 0 } else { one(lo)? };
+            let hi = if hi.is_empty() { 65535 } else { one(hi)? };
+            Ok((lo, hi))
+        }
+    }
+}
+
+fn interface(field: Field, name: &str) -> Result<Cond, String> {
+    let range = match name.strip_suffix('+') {
+        Some(prefix) => name_prefix(prefix),
+        None => name_bits(name).map(|b| (b, b)),
+    };
+    let (lo, hi) = range.ok_or_else(|| format!("`{name}` is not an interface name"))?;
+    let right = if lo == hi { Expr::Const(lo) } else { Expr::Range(lo, hi) };
+    Ok(Cond::Cmp(Expr::Field(field), Op::Eq, right))
+}
+
+fn flag_bits(text: &str) -> Result<u128, String> {
+    let mut bits = 0;
+    for word in text.split(',') {
+        let lower = word.to_ascii_lowercase();
+        bits |= match lower.as_str() {
+            "none" => 0,
+            "all" => 0x3f,
+            other => TCP_FLAGS
+                .iter()
+                .find(|(name, _)| *name == other)
+                .map(|(_, n)| *n)
+                .ok_or_else(|| format!("the TCP flag {word} is not known"))?,
+        };
+    }
+    Ok(bits)
+}
+
+/// conntrack's list also knows SNAT and DNAT, which are kept in the status.
+fn states(text: &str, virtual_too: bool) -> Result<Cond, String> {
+    let (mut mask, mut status) = (0, 0);
+    for word in text.split(',') {
+        match word {
+            "INVALID" => mask |= ct::INVALID,
+            "ESTABLISHED" => mask |= ct::ESTABLISHED,
+            "RELATED" => mask |= 4,
+            "NEW" => mask |= ct::NEW,
+            "UNTRACKED" => mask |= ct::UNTRACKED,
+            "SNAT" if virtual_too => status |= ct::SNAT,
+            "DNAT" if virtual_too => status |= ct::DNAT,
+            other => return Err(format!("the connection state {other} is not known")),
+        }
+    }
+    let state = Cond::AnyBit(Expr::Field(Field::CtState), mask, false);
+    if status == 0 {
+        return Ok(state);
+    }
+    Ok(Cond::Any(vec![state, Cond::AnyBit(Expr::Field(Field::CtStatus), status, false)]))
+}
+
+fn kinds(field: Field, text: &str) -> Result<Cond, String> {
+    let mut any = Vec::new();
+    for word in text.split(',') {
+        let lower = word.to_ascii_lowercase();
+        let known = ADDR_TYPES.iter().find(|(name, _)| *name == lower).map(|(_, n)| *n);
+        match known {
+            Some(n) => any.push(Cond::Cmp(Expr::Field(field), Op::Eq, Expr::Const(n))),
+            None if ["throw", "nat", "xresolve"].contains(&lower.as_str()) => any.push(Cond::Never),
+            None => return Err(format!("the kind of address {word} is not known")),
+        }
+    }
+    Ok(Cond::Any(any))
+}
+
+fn id_range(text: &str) -> Option<(u128, u128)> {
+    let (lo, hi) = text.split_once('-').unwrap_or((text, text));
+    let one = |t: &str| if t == "root" { Some(0) } else { t.parse::<u32>().ok().map(u128::from) };
+    Some((one(lo)?, one(hi)?))
+}
+
+pub(super) fn num(text: &str) -> Result<u128, String> {
+    let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) => u32::from_str_radix(hex, 16),
+        None => text.parse::<u32>(),
+    };
+    parsed.map(u128::from).map_err(|_| format!("`{text}` is not a number of 32 bits"))
+}
+
+pub(super) fn value_mask(text: &str) -> Result<(u128, u128), String> {
+    match text.split_once('/') {
+        Some((value, mask)) => Ok((num(value)?, num(mask)?)),
+        None => Ok((num(text)?, u128::from(u32::MAX))),
+    }
+}

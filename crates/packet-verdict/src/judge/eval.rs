@@ -1,0 +1,214 @@
+//! Conditions and expressions against a packet at a place.
+
+use super::state::{Place, State};
+use crate::model::{Cond, Expr, Field, Op, Ruleset, SetRef, Table};
+use crate::packet::Packet;
+use crate::set::{Datum, SetData};
+use crate::value::{Tri, Value};
+use std::cell::Cell;
+use std::sync::Arc;
+
+/// All an expression can look at.
+pub(super) struct Scope<'a> {
+    pub(super) packet: &'a Packet,
+    pub(super) rulesets: &'a [&'a Ruleset],
+    pub(super) table: &'a Table,
+    pub(super) place: &'a Place,
+    pub(super) state: &'a State,
+    /// Set when the way back to the source was asked for.
+    pub(super) asked_way_back: &'a Cell<bool>,
+}
+
+impl<'a> Scope<'a> {
+    pub(super) fn cond(&self, cond: &Cond) -> Tri {
+        match cond {
+            Cond::Never => Tri::No,
+            Cond::Cmp(left, op, right) => self.compare(self.expr(left), *op, right),
+            Cond::In(key, set, negate) => {
+                let Some(values) = self.key(key) else { return Tri::No };
+                let found = self.set(set).map_or(Tri::Maybe, |s| s.contains(&values));
+                if *negate { found.not() } else { found }
+            }
+            Cond::AnyBit(expr, mask, negate) => match self.expr(expr) {
+                Value::Absent => Tri::No,
+                value if *negate => value.any_bit(*mask).not(),
+                value => value.any_bit(*mask),
+            },
+            Cond::Not(inner) => self.cond(inner).not(),
+            Cond::All(list) => list.iter().fold(Tri::Yes, |acc, c| acc.and(self.cond(c))),
+            Cond::Any(list) => list.iter().fold(Tri::No, |acc, c| acc.or(self.cond(c))),
+            Cond::Unknown(_) => Tri::Maybe,
+        }
+    }
+
+    fn compare(&self, left: Value, op: Op, right: &Expr) -> Tri {
+        if left == Value::Absent {
+            return Tri::No;
+        }
+        if let Expr::Range(lo, hi) = right {
+            let within = left.within(*lo, *hi);
+            return match op {
+                Op::Eq => within,
+                Op::Ne => within.not(),
+                _ => Tri::Maybe,
+            };
+        }
+        let right = self.expr(right);
+        if right == Value::Absent {
+            return Tri::No;
+        }
+        match op {
+            Op::Eq => left.equals(right),
+            Op::Ne => left.equals(right).not(),
+            Op::Lt => left.less(right),
+            Op::Gt => right.less(left),
+            Op::Le => right.less(left).not(),
+            Op::Ge => left.less(right).not(),
+        }
+    }
+
+    pub(super) fn expr(&self, expr: &Expr) -> Value {
+        match expr {
+            Expr::Const(n) => Value::Known(*n),
+            Expr::Range(lo, hi) => Value::Range(*lo, *hi),
+            Expr::Field(field) => {
+                if *field == Field::ReversePath {
+                    self.asked_way_back.set(true);
+                }
+                self.state.read(*field, self.place, self.packet)
+            }
+            Expr::And(a, b) => self.expr(a).and(self.expr(b)),
+            Expr::Or(a, b) => self.expr(a).or(self.expr(b)),
+            Expr::Xor(a, b) => self.expr(a).xor(self.expr(b)),
+            Expr::Shl(a, b) => self.expr(a).shl(self.expr(b)),
+            Expr::Shr(a, b) => self.expr(a).shr(self.expr(b)),
+            Expr::Map(key, map) => self.map_value(key, map),
+            Expr::Unknown(_) => Value::UNKNOWN,
+        }
+    }
+
+    /// The one value behind the key; a missing entry ends the rule, like an absent field.
+    fn map_value(&self, key: &[Expr], map: &SetRef) -> Value {
+        let Some(values) = self.key(key) else { return Value::Absent };
+        let Some(map) = self.set(map).filter(|m| m.unknown.is_none()) else { return Value::UNKNOWN };
+        let hits = map.find(&values);
+        match (hits.data.as_slice(), hits.may_miss) {
+            ([], _) => Value::Absent,
+            ([Datum::Values(v)], false) => match v.as_slice() {
+                [(lo, hi)] if lo == hi => Value::Known(*lo),
+                [(lo, hi)] => Value::Range(*lo, *hi),
+                _ => Value::UNKNOWN,
+            },
+            _ => Value::UNKNOWN,
+        }
+    }
+
+    /// Address and port behind the key of a map of both.
+    pub(super) fn map_pair(&self, key: &[Expr], map: &SetRef) -> (Value, Value) {
+        let Some(values) = self.key(key) else { return (Value::Absent, Value::Absent) };
+        let unknown = (Value::UNKNOWN, Value::Range(0, 65535));
+        let Some(map) = self.set(map).filter(|m| m.unknown.is_none()) else { return unknown };
+        let hits = map.find(&values);
+        let one = |(lo, hi): (u128, u128)| if lo == hi { Value::Known(lo) } else { Value::Range(lo, hi) };
+        match (hits.data.as_slice(), hits.may_miss) {
+            ([], _) => (Value::Absent, Value::Absent),
+            ([Datum::Values(v)], false) => match v.as_slice() {
+                [addr, port] => (one(*addr), one(*port)),
+                [addr] => (one(*addr), self.state.dport),
+                _ => unknown,
+            },
+            _ => unknown,
+        }
+    }
+
+    /// The joined fields; `None` if the packet lacks one of them.
+    pub(super) fn key(&self, key: &[Expr]) -> Option<Vec<Value>> {
+        let values: Vec<Value> = key.iter().map(|e| self.expr(e)).collect();
+        if values.contains(&Value::Absent) { None } else { Some(values) }
+    }
+
+    pub(super) fn set<'s>(&'s self, set: &'s SetRef) -> Option<&'s SetData> {
+        match set {
+            SetRef::Anonymous(data) => Some(data),
+            SetRef::Named(name) => self.table.sets.get(name).map(Arc::as_ref),
+            SetRef::Ipset(name) => self.rulesets.iter().find_map(|r| r.ipsets.get(name)).map(Arc::as_ref),
+        }
+    }
+
+    /// What of the condition is not known, in words.
+    pub(super) fn why(&self, cond: &Cond) -> String {
+        let mut parts = Vec::new();
+        self.unknowns(cond, &mut parts);
+        parts.dedup();
+        if parts.is_empty() { "a part of the rule".into() } else { parts.join(" and ") }
+    }
+
+    fn unknowns(&self, cond: &Cond, out: &mut Vec<String>) {
+        match cond {
+            Cond::Never => {}
+            Cond::Cmp(left, _, right) => {
+                self.unknown_expr(left, out);
+                self.unknown_expr(right, out);
+            }
+            Cond::In(key, set, _) => {
+                key.iter().for_each(|e| self.unknown_expr(e, out));
+                match (self.set(set), set) {
+                    (Some(data), _) => out.extend(data.unknown.clone()),
+                    (None, SetRef::Ipset(name)) => out.push(format!("the content of ipset {name}")),
+                    (None, SetRef::Named(name)) => out.push(format!("the content of set @{name}")),
+                    (None, SetRef::Anonymous(_)) => {}
+                }
+            }
+            Cond::AnyBit(expr, ..) => self.unknown_expr(expr, out),
+            Cond::Not(inner) => self.unknowns(inner, out),
+            Cond::All(list) | Cond::Any(list) => {
+                list.iter().filter(|c| self.cond(c) == Tri::Maybe).for_each(|c| self.unknowns(c, out));
+            }
+            Cond::Unknown(why) => out.push(why.clone()),
+        }
+    }
+
+    pub(super) fn unknown_expr(&self, expr: &Expr, out: &mut Vec<String>) {
+        match expr {
+            Expr::Const(_) | Expr::Range(..) => {}
+            Expr::Field(field) => {
+                if !matches!(self.expr(expr), Value::Known(_) | Value::Absent) {
+                    out.push(field_words(*field).into());
+                }
+            }
+            Expr::And(a, b) | Expr::Or(a, b) | Expr::Xor(a, b) | Expr::Shl(a, b) | Expr::Shr(a, b) => {
+                self.unknown_expr(a, out);
+                self.unknown_expr(b, out);
+            }
+            Expr::Map(key, map) => {
+                key.iter().for_each(|e| self.unknown_expr(e, out));
+                if let Some(data) = self.set(map) {
+                    out.extend(data.unknown.clone());
+                }
+            }
+            Expr::Unknown(what) => out.push(what.clone()),
+        }
+    }
+}
+
+fn field_words(field: Field) -> &'static str {
+    match field {
+        Field::Sport | Field::CtOrigSport => "the client's source port",
+        Field::IifName => "the incoming interface",
+        Field::OifName => "the outgoing interface",
+        Field::Mark => "the packet's mark",
+        Field::CtMark => "the connection's mark",
+        Field::CtStatus => "the connection's status",
+        Field::Uid | Field::Gid => "the owner of the sending socket",
+        Field::DaddrTypeOnIface => "the interface that carries the address",
+        Field::ReversePath => "the way back to the source",
+        Field::PktType => "the packet's type",
+        Field::IifType => "the type of the incoming interface",
+        Field::Length => "the packet's length",
+        Field::TcpFlags => "the TCP flags",
+        Field::Saddr | Field::SaddrV4 | Field::SaddrV6 => "the translated source address",
+        Field::Daddr | Field::DaddrV4 | Field::DaddrV6 => "the translated destination address",
+        Field::Dport => "the translated port",
+        _ => "a field of the packet",
+    }
+}

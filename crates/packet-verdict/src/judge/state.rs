@@ -1,0 +1,240 @@
+//! What the packet is at one moment on its way, and what its fields read there.
+
+use crate::model::{Field, HookPoint};
+use crate::packet::{CtState, Hook, Packet, addr_bits};
+use crate::value::{Value, name_bits};
+use std::net::IpAddr;
+
+/// Connection tracking runs at this priority (NF_IP_PRI_CONNTRACK); earlier chains see no connection.
+pub(super) const CONNTRACK: i32 = -200;
+
+/// Bits of `ct state` (NF_CT_STATE_BIT).
+pub(crate) mod ct {
+    pub(crate) const INVALID: u128 = 1;
+    pub(crate) const ESTABLISHED: u128 = 2;
+    pub(crate) const NEW: u128 = 8;
+    pub(crate) const UNTRACKED: u128 = 64;
+    /// Bits of `ct status` (enum ip_conntrack_status).
+    pub(crate) const SEEN_REPLY_ASSURED_CONFIRMED: u128 = 2 | 4 | 8;
+    pub(crate) const SNAT: u128 = 16;
+    pub(crate) const DNAT: u128 = 32;
+    /// "NAT was looked at": depends on whether any nat chain exists.
+    pub(crate) const NAT_DONE: u128 = 128 | 256;
+}
+
+/// Kinds of address (RTN_*).
+pub(crate) mod rtn {
+    pub(crate) const UNICAST: u128 = 1;
+    pub(crate) const LOCAL: u128 = 2;
+    pub(crate) const MULTICAST: u128 = 5;
+}
+
+/// What rules can change.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct State {
+    pub(super) saddr: Value,
+    pub(super) daddr: Value,
+    pub(super) dport: Value,
+    /// Whether the destination is this host.
+    pub(super) to_us: bool,
+    pub(super) mark: Value,
+    pub(super) ct_mark: Value,
+    pub(super) untracked: bool,
+    pub(super) dnat: bool,
+    pub(super) snat: bool,
+    /// A nat chain has settled the destination; the ones behind it are not asked.
+    pub(super) dst_done: bool,
+    pub(super) redirected: bool,
+    pub(super) oif: Value,
+}
+
+/// Where it stands: the same for all rules of one base chain.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) hook: HookPoint,
+    pub(super) priority: i32,
+    pub(super) iif: Value,
+    /// Sent by this host.
+    pub(super) ours: bool,
+}
+
+impl State {
+    pub(super) fn start(packet: &Packet, oif: Value) -> Self {
+        Self {
+            saddr: Value::Known(addr_bits(packet.src)),
+            daddr: Value::Known(addr_bits(packet.dst)),
+            dport: Value::Known(packet.dport.into()),
+            to_us: match packet.hook {
+                Hook::Input => true,
+                Hook::Forward => false,
+                Hook::Output => packet.loops(),
+            },
+            mark: packet.mark.map_or(Value::Range(0, u128::from(u32::MAX)), |m| Value::Known(m.into())),
+            ct_mark: Value::Known(0),
+            untracked: false,
+            dnat: false,
+            snat: false,
+            dst_done: false,
+            redirected: false,
+            oif,
+        }
+    }
+
+    pub(super) fn read(&self, field: Field, place: &Place, packet: &Packet) -> Value {
+        let v4 = packet.src.is_ipv4();
+        let only = |yes: bool, value: Value| if yes { value } else { Value::Absent };
+        let known = |n: u128| Value::Known(n);
+        match field {
+            Field::NfProto => known(if v4 { 2 } else { 10 }),
+            Field::EtherType => known(if v4 { 0x0800 } else { 0x86dd }),
+            Field::L4Proto => known(6),
+            Field::SaddrV4 => only(v4, self.saddr),
+            Field::DaddrV4 => only(v4, self.daddr),
+            Field::SaddrV6 => only(!v4, self.saddr),
+            Field::DaddrV6 => only(!v4, self.daddr),
+            Field::Saddr => self.saddr,
+            Field::Daddr => self.daddr,
+            Field::Sport => Value::Range(packet.sport.0.into(), packet.sport.1.into()),
+            Field::Dport => self.dport,
+            // A later packet always carries ACK; PSH and FIN as the application writes.
+            Field::TcpFlags => match packet.state {
+                CtState::New => known(0x02),
+                CtState::Established => Value::Bits(0x10, !0x09),
+            },
+            Field::IifName => match place.hook {
+                _ if place.ours => known(0),
+                HookPoint::Output | HookPoint::Egress => known(0),
+                _ => place.iif,
+            },
+            Field::OifName => match place.hook {
+                HookPoint::Ingress | HookPoint::Prerouting | HookPoint::Input => known(0),
+                _ => self.oif,
+            },
+            Field::Mark => self.mark,
+            Field::CtMark => only(self.tracked(place), self.ct_mark),
+            Field::CtState => known(self.ct_state(place, packet)),
+            Field::CtStatus => only(self.tracked(place), self.ct_status(packet)),
+            Field::CtDirection => only(self.tracked(place), known(0)),
+            Field::CtOrigSaddr => only(self.tracked(place), known(addr_bits(packet.src))),
+            Field::CtOrigDaddr => only(self.tracked(place), known(addr_bits(packet.dst))),
+            Field::CtOrigSport => {
+                only(self.tracked(place), Value::Range(packet.sport.0.into(), packet.sport.1.into()))
+            }
+            Field::CtOrigDport => only(self.tracked(place), known(packet.dport.into())),
+            Field::Uid => owner(packet.uid, place, packet),
+            Field::Gid => owner(packet.gid, place, packet),
+            Field::SaddrType => known(source_type(packet)),
+            Field::DaddrType => known(self.dest_type(packet)),
+            Field::DaddrTypeOnIface => self.dest_type_on(place, packet),
+            Field::ReversePath => packet.reverse_path.map_or(Value::Range(0, 1), |ok| known(ok.into())),
+            Field::PktType => {
+                if place.ours || packet.loops() {
+                    Value::Range(0, 7)
+                } else {
+                    known(0)
+                }
+            }
+            // At least both headers; a SYN carries up to 40 bytes of options.
+            Field::Length => match packet.state {
+                CtState::New => Value::Range(if v4 { 40 } else { 60 }, 100),
+                CtState::Established => Value::Range(40, 65535),
+            },
+            Field::IifType => Value::Range(0, 65535),
+            Field::Foreign => Value::Absent,
+        }
+    }
+
+    /// Whether a connection is attached to the packet here.
+    pub(super) fn tracked(&self, place: &Place) -> bool {
+        !self.untracked && !before_conntrack(place)
+    }
+
+    fn ct_state(&self, place: &Place, packet: &Packet) -> u128 {
+        if self.untracked {
+            ct::UNTRACKED
+        } else if before_conntrack(place) {
+            ct::INVALID
+        } else {
+            match packet.state {
+                CtState::New => ct::NEW,
+                CtState::Established => ct::ESTABLISHED,
+            }
+        }
+    }
+
+    fn ct_status(&self, packet: &Packet) -> Value {
+        let mut bits = 0;
+        if self.dnat {
+            bits |= ct::DNAT;
+        }
+        if self.snat {
+            bits |= ct::SNAT;
+        }
+        let mut known = !ct::NAT_DONE;
+        match packet.state {
+            CtState::New => {}
+            // ASSURED comes with the third packet, SNAT may have come at the end of the first one's way.
+            CtState::Established => {
+                bits |= ct::SEEN_REPLY_ASSURED_CONFIRMED;
+                known &= !(4 | ct::SNAT);
+            }
+        }
+        Value::Bits(bits, known)
+    }
+
+    fn dest_type(&self, packet: &Packet) -> u128 {
+        if self.to_us {
+            rtn::LOCAL
+        } else if is_multicast(self.daddr, packet.src.is_ipv4()) {
+            rtn::MULTICAST
+        } else {
+            rtn::UNICAST
+        }
+    }
+
+    /// An address of another interface of this host counts as unicast here.
+    fn dest_type_on(&self, place: &Place, packet: &Packet) -> Value {
+        if !self.to_us {
+            return Value::Known(self.dest_type(packet));
+        }
+        let device = packet.local.iter().flatten().find(|a| Value::Known(addr_bits(a.addr)) == self.daddr);
+        match (device.and_then(|a| a.dev.as_deref()).and_then(name_bits), place.iif) {
+            (Some(dev), Value::Known(iif)) if dev == iif => Value::Known(rtn::LOCAL),
+            (Some(_), Value::Known(_)) => Value::Known(rtn::UNICAST),
+            _ => Value::Range(rtn::UNICAST, rtn::LOCAL),
+        }
+    }
+}
+
+fn before_conntrack(place: &Place) -> bool {
+    match place.hook {
+        HookPoint::Ingress => true,
+        HookPoint::Prerouting | HookPoint::Output => place.priority < CONNTRACK,
+        _ => false,
+    }
+}
+
+/// The owner is that of the sending socket. A packet that arrives has none before its socket is found.
+fn owner(id: Option<u32>, place: &Place, packet: &Packet) -> Value {
+    let any = Value::Range(0, u128::from(u32::MAX));
+    if place.ours {
+        id.map_or(any, |n| Value::Known(n.into()))
+    } else if packet.state == CtState::New {
+        Value::Absent
+    } else {
+        any
+    }
+}
+
+fn source_type(packet: &Packet) -> u128 {
+    let ours = packet.hook == Hook::Output || packet.loops() || packet.has_local(packet.src);
+    if ours { rtn::LOCAL } else { rtn::UNICAST }
+}
+
+fn is_multicast(addr: Value, v4: bool) -> bool {
+    match addr {
+        Value::Known(n) if v4 => u32::try_from(n).is_ok_and(|n| IpAddr::V4(n.into()).is_multicast()),
+        Value::Known(n) => IpAddr::V6(n.into()).is_multicast(),
+        _ => false,
+    }
+}

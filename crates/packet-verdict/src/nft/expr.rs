@@ -1,0 +1,357 @@
+//! nft's expressions and matches, from their JSON.
+
+use super::types::Type;
+use crate::model::{Cond, Expr, Field, Op, SetRef};
+use crate::set::{Datum, SetBuilder};
+use crate::value::name_bits;
+use serde_json::Value as Json;
+use std::sync::Arc;
+
+/// An expression and the type its constants have.
+pub(super) type Typed = (Expr, Type);
+
+fn text(json: &Json, key: &str) -> String {
+    json.get(key).and_then(Json::as_str).unwrap_or_default().to_owned()
+}
+
+fn unknown(what: impl Into<String>) -> Typed {
+    (Expr::Unknown(what.into()), Type::Other)
+}
+
+/// One key: an object's only entry.
+pub(super) fn single(json: &Json) -> Option<(&str, &Json)> {
+    let map = json.as_object().filter(|m| m.len() == 1)?;
+    map.iter().next().map(|(k, v)| (k.as_str(), v))
+}
+
+/// The fields of a key: one, or several joined.
+pub(super) fn key(json: &Json) -> Vec<Typed> {
+    match single(json) {
+        Some(("concat", Json::Array(parts))) => parts.iter().map(expr).collect(),
+        _ => vec![expr(json)],
+    }
+}
+
+/// Anything that is read from the packet or computed from it.
+pub(super) fn expr(json: &Json) -> Typed {
+    let Some((kind, body)) = single(json) else { return unknown("an expression that is not understood") };
+    match kind {
+        "payload" => payload(body),
+        "meta" => meta(body),
+        "ct" => ct(body),
+        "fib" => fib(body),
+        "&" | "|" | "^" | "<<" | ">>" => bitwise(kind, body),
+        "map" => map(body),
+        "elem" => body.get("val").map_or_else(|| unknown("an element"), expr),
+        "rt" => unknown("the route"),
+        "socket" => unknown("the socket that takes it"),
+        "exthdr" => unknown("an IPv6 extension header"),
+        "ip option" | "tcp option" | "sctp chunk" | "dccp option" => unknown(format!("a {kind}")),
+        "numgen" => unknown("a number generator"),
+        "jhash" | "symhash" => unknown("a hash of the packet"),
+        "osf" => unknown("the client's operating system"),
+        "ipsec" => unknown("IPsec"),
+        other => unknown(format!("`{other}`, which is not understood")),
+    }
+}
+
+/// Of unknown value, but there only if the other field is.
+fn with(field: Field, what: &str) -> Typed {
+    let there = Expr::Or(Box::new(Expr::Field(field)), Box::new(Expr::Const(u128::MAX)));
+    (Expr::And(Box::new(Expr::Unknown(what.into())), Box::new(there)), Type::Number)
+}
+
+fn payload(body: &Json) -> Typed {
+    let (protocol, field) = (text(body, "protocol"), text(body, "field"));
+    let f = |field, ty| (Expr::Field(field), ty);
+    match (protocol.as_str(), field.as_str()) {
+        ("ip", "saddr") => f(Field::SaddrV4, Type::Ipv4),
+        ("ip", "daddr") => f(Field::DaddrV4, Type::Ipv4),
+        ("ip6", "saddr") => f(Field::SaddrV6, Type::Ipv6),
+        ("ip6", "daddr") => f(Field::DaddrV6, Type::Ipv6),
+        ("ip", "protocol") => (only_with(Field::SaddrV4, Field::L4Proto), Type::Proto),
+        ("ip6", "nexthdr") => (only_with(Field::SaddrV6, Field::L4Proto), Type::Proto),
+        ("ip", name) => with(Field::SaddrV4, &format!("ip {name}")),
+        ("ip6", name) => with(Field::SaddrV6, &format!("ip6 {name}")),
+        ("tcp" | "th", "sport") => f(Field::Sport, Type::Port),
+        ("tcp" | "th", "dport") => f(Field::Dport, Type::Port),
+        ("tcp", "flags") => f(Field::TcpFlags, Type::TcpFlags),
+        ("tcp" | "th", name) => (Expr::Unknown(format!("tcp {name}")), Type::Number),
+        ("ether", "type") => f(Field::EtherType, Type::EtherType),
+        ("ether", name) => (Expr::Unknown(format!("ether {name}")), Type::Ether),
+        (
+            "udp" | "udplite" | "dccp" | "sctp" | "icmp" | "icmpv6" | "igmp" | "ah" | "esp" | "comp" | "arp"
+            | "gre",
+            _,
+        ) => f(Field::Foreign, Type::Other),
+        ("", _) => raw_payload(body),
+        (other, _) => unknown(format!("the {other} header")),
+    }
+}
+
+/// A field that reads as `value` where `there` is present.
+fn only_with(there: Field, value: Field) -> Expr {
+    let all = Expr::Or(Box::new(Expr::Field(there)), Box::new(Expr::Const(u128::MAX)));
+    Expr::And(Box::new(Expr::Field(value)), Box::new(all))
+}
+
+fn raw_payload(body: &Json) -> Typed {
+    let at = |k: &str| body.get(k).and_then(Json::as_u64);
+    match (text(body, "base").as_str(), at("offset"), at("len")) {
+        ("th", Some(0), Some(16)) => (Expr::Field(Field::Sport), Type::Port),
+        ("th", Some(16), Some(16)) => (Expr::Field(Field::Dport), Type::Port),
+        _ => (Expr::Unknown("raw bytes of the packet".into()), Type::Number),
+    }
+}
+
+fn meta(body: &Json) -> Typed {
+    let f = |field, ty| (Expr::Field(field), ty);
+    match text(body, "key").as_str() {
+        "l4proto" => f(Field::L4Proto, Type::Proto),
+        "nfproto" => f(Field::NfProto, Type::NfProto),
+        "protocol" => f(Field::EtherType, Type::EtherType),
+        "iifname" => f(Field::IifName, Type::IfName),
+        "oifname" => f(Field::OifName, Type::IfName),
+        "iif" => f(Field::IifName, Type::IfIndex),
+        "oif" => f(Field::OifName, Type::IfIndex),
+        "mark" => f(Field::Mark, Type::Mark),
+        "skuid" => f(Field::Uid, Type::Id),
+        "skgid" => f(Field::Gid, Type::Id),
+        "pkttype" => f(Field::PktType, Type::PktType),
+        "iiftype" => f(Field::IifType, Type::Other),
+        "length" => f(Field::Length, Type::Number),
+        other => unknown(format!("meta {other}")),
+    }
+}
+
+fn ct(body: &Json) -> Typed {
+    let f = |field, ty| (Expr::Field(field), ty);
+    let original = text(body, "dir") == "original";
+    match text(body, "key").as_str() {
+        "state" => f(Field::CtState, Type::CtState),
+        "status" => f(Field::CtStatus, Type::CtStatus),
+        "mark" => f(Field::CtMark, Type::Mark),
+        "direction" => f(Field::CtDirection, Type::CtDirection),
+        "ip saddr" if original => (v4_only(Field::CtOrigSaddr), Type::Ipv4),
+        "ip daddr" if original => (v4_only(Field::CtOrigDaddr), Type::Ipv4),
+        "ip6 saddr" if original => (v6_only(Field::CtOrigSaddr), Type::Ipv6),
+        "ip6 daddr" if original => (v6_only(Field::CtOrigDaddr), Type::Ipv6),
+        "proto-src" if original => f(Field::CtOrigSport, Type::Port),
+        "proto-dst" if original => f(Field::CtOrigDport, Type::Port),
+        other => unknown(format!("ct {other}")),
+    }
+}
+
+fn v4_only(field: Field) -> Expr {
+    only_with(Field::SaddrV4, field)
+}
+
+fn v6_only(field: Field) -> Expr {
+    only_with(Field::SaddrV6, field)
+}
+
+fn fib(body: &Json) -> Typed {
+    let flags: Vec<&str> = match body.get("flags") {
+        Some(Json::Array(list)) => list.iter().filter_map(Json::as_str).collect(),
+        Some(Json::String(one)) => vec![one],
+        _ => Vec::new(),
+    };
+    let has = |flag: &str| flags.contains(&flag);
+    match text(body, "result").as_str() {
+        "type" if has("daddr") && has("iif") => (Expr::Field(Field::DaddrTypeOnIface), Type::AddrType),
+        "type" if has("oif") || has("iif") => (Expr::Unknown("the route".into()), Type::AddrType),
+        "type" if has("daddr") => (Expr::Field(Field::DaddrType), Type::AddrType),
+        "type" if has("saddr") => (Expr::Field(Field::SaddrType), Type::AddrType),
+        "oif" | "oifname" if has("saddr") && has("iif") => (Expr::Field(Field::ReversePath), Type::Other),
+        _ => unknown("the route"),
+    }
+}
+
+fn bitwise(kind: &str, body: &Json) -> Typed {
+    let Some(parts) = body.as_array().filter(|a| a.len() >= 2) else {
+        return unknown("an expression that is not understood");
+    };
+    // The constant's words are those of the field beside it.
+    let ty = parts.iter().filter(|p| is_expr(p)).map(expr).map(|(_, t)| t).next().unwrap_or(Type::Number);
+    let mut terms = parts.iter().map(|p| operand(p, if kind.len() == 2 { Type::Number } else { ty }));
+    let Some(mut out) = terms.next() else { return unknown("an expression") };
+    for term in terms {
+        let (a, b) = (Box::new(out), Box::new(term));
+        out = match kind {
+            "&" => Expr::And(a, b),
+            "|" => Expr::Or(a, b),
+            "^" => Expr::Xor(a, b),
+            "<<" => Expr::Shl(a, b),
+            _ => Expr::Shr(a, b),
+        };
+    }
+    (out, ty)
+}
+
+/// Whether it is computed from the packet, not a constant.
+pub(super) fn is_expr(json: &Json) -> bool {
+    match single(json) {
+        Some(("prefix" | "range" | "set" | "concat", _)) | None => false,
+        Some(("|" | "&" | "^" | "<<" | ">>", Json::Array(parts))) => parts.iter().any(is_expr),
+        Some(("elem", body)) => body.get("val").is_some_and(is_expr),
+        Some(_) => true,
+    }
+}
+
+/// A constant of the type, or an expression.
+pub(super) fn operand(json: &Json, ty: Type) -> Expr {
+    if is_expr(json) {
+        return expr(json).0;
+    }
+    match ty.constant(json) {
+        Some((lo, hi)) if lo == hi => Expr::Const(lo),
+        Some((lo, hi)) => Expr::Range(lo, hi),
+        None => Expr::Unknown("a value that is not understood".into()),
+    }
+}
+
+fn map(body: &Json) -> Typed {
+    let (Some(key_json), Some(data)) = (body.get("key"), body.get("data")) else {
+        return unknown("a map that is not understood");
+    };
+    let key = key(key_json);
+    let types: Vec<Type> = key.iter().map(|(_, t)| *t).collect();
+    let exprs = key.into_iter().map(|(e, _)| e).collect();
+    (Expr::Map(exprs, set_ref(data, &types, &Data::Guess)), Type::Other)
+}
+
+/// What the elements of a map yield.
+pub(super) enum Data {
+    None,
+    Verdict,
+    Values(Vec<Type>),
+    /// An anonymous map does not say; an address looks like one.
+    Guess,
+}
+
+pub(super) fn set_ref(json: &Json, types: &[Type], data: &Data) -> SetRef {
+    if let Some(name) = json.as_str().and_then(|s| s.strip_prefix('@')) {
+        return SetRef::Named(name.to_owned());
+    }
+    let mut builder = SetBuilder::new(types.len());
+    match single(json) {
+        Some(("set", Json::Array(elements))) => fill(&mut builder, elements, types, data),
+        Some(("set", one)) => fill(&mut builder, std::slice::from_ref(one), types, data),
+        _ => builder.unknown = Some("a set that is not understood".into()),
+    }
+    SetRef::Anonymous(Arc::new(builder.build()))
+}
+
+pub(super) fn fill(builder: &mut SetBuilder, elements: &[Json], types: &[Type], data: &Data) {
+    for element in elements {
+        let (key, value) = match (data, element) {
+            (Data::None, _) => (element, None),
+            (_, Json::Array(pair)) if pair.len() == 2 => (&pair[0], Some(&pair[1])),
+            _ => {
+                builder.unknown = Some("a map that is not understood".into());
+                continue;
+            }
+        };
+        let datum = match (data, value) {
+            (Data::None, _) | (_, None) => Some(Datum::None),
+            (Data::Verdict, Some(v)) => super::stmt::verdict(v).map(Datum::Action),
+            (Data::Values(types), Some(v)) => values(v, types).map(Datum::Values),
+            (Data::Guess, Some(v)) => guess(v).map(Datum::Values),
+        };
+        let key = match single(key) {
+            Some(("elem", body)) => {
+                if ["limit", "quota", "ct count"].iter().any(|k| body.get(k).is_some()) {
+                    builder.unknown = Some("a limit kept with an element".into());
+                }
+                body.get("val").unwrap_or(key)
+            }
+            _ => key,
+        };
+        if key.as_str() == Some("*") && !types.contains(&Type::IfName) {
+            builder.default = datum;
+            continue;
+        }
+        match (key_ranges(key, types), datum) {
+            (Some(key), Some(datum)) => builder.add(key, datum),
+            _ => builder.unknown = Some("an element that is not understood".into()),
+        }
+    }
+}
+
+fn key_ranges(json: &Json, types: &[Type]) -> Option<Vec<(u128, u128)>> {
+    match single(json) {
+        Some(("concat", Json::Array(parts))) if parts.len() == types.len() => {
+            parts.iter().zip(types).map(|(p, t)| t.constant(p)).collect()
+        }
+        _ if types.len() == 1 => types[0].constant(json).map(|r| vec![r]),
+        _ => None,
+    }
+}
+
+fn values(json: &Json, types: &[Type]) -> Option<Vec<(u128, u128)>> {
+    key_ranges(json, types)
+}
+
+fn guess(json: &Json) -> Option<Vec<(u128, u128)>> {
+    let one = |j: &Json| [Type::Number, Type::Ipv4, Type::Ipv6].iter().find_map(|t| t.constant(j));
+    match single(json) {
+        Some(("concat", Json::Array(parts))) => parts.iter().map(one).collect(),
+        _ => one(json).map(|r| vec![r]),
+    }
+}
+
+/// A match statement as a condition.
+pub(super) fn condition(body: &Json) -> Cond {
+    let (Some(left), Some(right)) = (body.get("left"), body.get("right")) else {
+        return Cond::Unknown("a match that is not understood".into());
+    };
+    let op = body.get("op").and_then(Json::as_str).unwrap_or("==");
+    let key = key(left);
+    let is_set =
+        right.as_str().is_some_and(|s| s.starts_with('@')) || matches!(single(right), Some(("set", _)));
+    if is_set {
+        let types: Vec<Type> = key.iter().map(|(_, t)| *t).collect();
+        let exprs: Vec<Expr> = key.into_iter().map(|(e, _)| e).collect();
+        return match op {
+            "==" | "in" => Cond::In(exprs, set_ref(right, &types, &Data::None), false),
+            "!=" => Cond::In(exprs, set_ref(right, &types, &Data::None), true),
+            _ => Cond::Unknown(format!("the comparison `{op}`")),
+        };
+    }
+    let [(left, ty)] = key.as_slice() else { return joined(&key, op, right) };
+    if let (Expr::Field(Field::IifType), Some("loopback")) = (left, right.as_str()) {
+        let lo = Expr::Const(name_bits("lo").unwrap_or(0));
+        let op = if op == "!=" { Op::Ne } else { Op::Eq };
+        return Cond::Cmp(Expr::Field(Field::IifName), op, lo);
+    }
+    if let (Expr::Field(Field::ReversePath), false) = (left, right.is_boolean() || right.as_u64() == Some(0))
+    {
+        return Cond::Unknown("the way back to the source".into());
+    }
+    let right = operand(right, *ty);
+    let left = left.clone();
+    match (op, &right) {
+        ("in", Expr::Const(mask)) => Cond::AnyBit(left, *mask, false),
+        ("!", Expr::Const(mask)) => Cond::AnyBit(left, *mask, true),
+        ("in" | "==", _) => Cond::Cmp(left, Op::Eq, right),
+        ("!=", _) => Cond::Cmp(left, Op::Ne, right),
+        ("<", _) => Cond::Cmp(left, Op::Lt, right),
+        (">", _) => Cond::Cmp(left, Op::Gt, right),
+        ("<=", _) => Cond::Cmp(left, Op::Le, right),
+        (">=", _) => Cond::Cmp(left, Op::Ge, right),
+        (other, _) => Cond::Unknown(format!("the comparison `{other}`")),
+    }
+}
+
+/// Several fields against one joined value.
+fn joined(key: &[Typed], op: &str, right: &Json) -> Cond {
+    let types: Vec<Type> = key.iter().map(|(_, t)| *t).collect();
+    let exprs = key.iter().map(|(e, _)| e.clone()).collect();
+    let mut builder = SetBuilder::new(types.len());
+    fill(&mut builder, std::slice::from_ref(right), &types, &Data::None);
+    match op {
+        "==" | "in" => Cond::In(exprs, SetRef::Anonymous(Arc::new(builder.build())), false),
+        "!=" => Cond::In(exprs, SetRef::Anonymous(Arc::new(builder.build())), true),
+        _ => Cond::Unknown(format!("the comparison `{op}`")),
+    }
+}

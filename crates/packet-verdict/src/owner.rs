@@ -1,0 +1,132 @@
+//! Who made a rule: ufw, firewalld, Docker and others, told by their chains' names and comments.
+
+use crate::model::{Chain, Table};
+use std::fmt;
+
+/// The program that made a rule, and where in its own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// `ufw`, `firewalld`, `docker`, `kubernetes`, `fail2ban`, …
+    pub name: &'static str,
+    /// `rule 3`, `zone public`, `DOCKER-USER`.
+    pub part: Option<String>,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.part {
+            Some(part) => write!(f, "{}, {part}", self.name),
+            None => f.write_str(self.name),
+        }
+    }
+}
+
+/// Chain names' beginnings and their makers.
+const CHAINS: &[(&str, &str)] = &[
+    ("ufw-", "ufw"),
+    ("ufw6-", "ufw"),
+    ("DOCKER", "docker"),
+    ("KUBE-", "kubernetes"),
+    ("cali-", "calico"),
+    ("CILIUM_", "cilium"),
+    ("OLD_CILIUM_", "cilium"),
+    ("FLANNEL-", "flannel"),
+    ("WEAVE", "weave"),
+    ("CNI-", "cni"),
+    ("NETAVARK", "podman"),
+    ("LIBVIRT_", "libvirt"),
+    ("f2b-", "fail2ban"),
+    ("fail2ban-", "fail2ban"),
+    ("sshguard", "sshguard"),
+    ("CROWDSEC", "crowdsec"),
+    ("ts-", "tailscale"),
+    ("LXC_", "lxc"),
+];
+
+/// nft tables' names and their makers.
+const TABLES: &[(&str, &str)] = &[
+    ("firewalld", "firewalld"),
+    ("f2b-table", "fail2ban"),
+    ("crowdsec", "crowdsec"),
+    ("crowdsec6", "crowdsec"),
+    ("sshguard", "sshguard"),
+    ("netavark", "podman"),
+    ("docker-bridges", "docker"),
+    ("kube-proxy", "kubernetes"),
+    ("libvirt_network", "libvirt"),
+    ("lxd", "lxd"),
+    ("incus", "incus"),
+    ("fw4", "openwrt"),
+    ("tailscale", "tailscale"),
+];
+
+pub(crate) fn owner(table: &Table, chain: &Chain, rule: usize) -> Option<Owner> {
+    let by_table = TABLES.iter().find(|(name, _)| *name == table.name).map(|(_, owner)| *owner);
+    let by_chain = CHAINS.iter().find(|(start, _)| chain.name.starts_with(start)).map(|(_, owner)| *owner);
+    let name = by_table.or(by_chain).or_else(|| zone_chain(table, chain))?;
+    let part = match name {
+        "ufw" => ufw_part(chain, rule),
+        "firewalld" => zone(&chain.name).map(|z| format!("zone {z}")),
+        "docker" | "kubernetes" | "fail2ban" if by_chain.is_some() => Some(chain.name.clone()),
+        _ => None,
+    };
+    Some(Owner { name, part })
+}
+
+/// firewalld with its iptables back-end has no table of its own, but its chains are unmistakable.
+fn zone_chain(table: &Table, chain: &Chain) -> Option<&'static str> {
+    (table.by_name.contains_key("INPUT_ZONES")
+        && (zone(&chain.name).is_some() || chain.name.ends_with("_ZONES")))
+    .then_some("firewalld")
+}
+
+/// The zone in a chain's name: `filter_IN_public_allow`, `IN_public_deny`, `nat_PRE_home`.
+fn zone(chain: &str) -> Option<String> {
+    let chain =
+        ["filter_", "nat_", "mangle_", "raw_"].iter().find_map(|p| chain.strip_prefix(p)).unwrap_or(chain);
+    let zone =
+        ["IN_", "FWD_", "FWDI_", "FWDO_", "PRE_", "POST_"].iter().find_map(|p| chain.strip_prefix(p))?;
+    if zone.starts_with("policy_") || zone.starts_with("POLICIES") {
+        return None;
+    }
+    let ends = ["_allow", "_deny", "_log", "_pre", "_post"];
+    let zone = ends.iter().find_map(|e| zone.strip_suffix(e)).unwrap_or(zone);
+    (!zone.is_empty()).then(|| zone.to_owned())
+}
+
+/// The number `ufw status numbered` shows. A rule for both protocols is two lines, one with a limit three or more.
+fn ufw_part(chain: &Chain, rule: usize) -> Option<String> {
+    let user = chain.name.strip_suffix("-user-input").or_else(|| chain.name.strip_suffix("-user-output"))?;
+    chain.rules.get(rule)?;
+    let mut number = 0;
+    let mut last = None;
+    for (index, r) in chain.rules.iter().enumerate() {
+        let words = ufw_key(&r.text);
+        if words.is_empty() || last.as_ref() != Some(&words) {
+            number += 1;
+        }
+        last = Some(words);
+        if index == rule {
+            break;
+        }
+    }
+    // IPv6 rules are numbered behind those for IPv4, which this table does not show.
+    let which = if user == "ufw6" { "IPv6 rule" } else { "rule" };
+    Some(format!("{which} {number}"))
+}
+
+/// A rule without its protocol, target and the matches of `ufw limit`.
+fn ufw_key(text: &str) -> Vec<String> {
+    let mut words = text.split_whitespace();
+    let mut out = Vec::new();
+    while let Some(word) = words.next() {
+        match word {
+            "-p" | "-m" | "-j" | "--name" | "--mask" | "--ctstate" | "--seconds" | "--hitcount" => {
+                words.next();
+            }
+            "--set" | "--update" | "--rsource" => {}
+            _ => out.push(word.to_owned()),
+        }
+    }
+    out
+}
