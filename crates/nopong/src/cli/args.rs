@@ -1,9 +1,12 @@
 //! Arguments that several verbs share, and how they become a request.
 
-use super::{Fail, io};
+use super::{Fail, exit, io};
+use crate::diagnosis::Diagnosis;
+use crate::evidence::CaseFile;
 use crate::probe::{Request, TlsOptions};
-use crate::report::{Color, Format};
+use crate::report::{self, Color, Format, Style};
 use crate::secret::Secret;
+use crate::sys;
 use crate::target::{self, Target};
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -57,13 +60,13 @@ pub(super) struct Asked {
 /// How the report is written.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Shown {
-    /// human, json, markdown, html, junit or nagios
+    /// How the report is written
     #[arg(long, value_name = "FORMAT", default_value = "human", help_heading = "Report")]
     pub(super) format: Format,
     /// All evidence, with the command to see each by hand
     #[arg(long, short, help_heading = "Report")]
     pub(super) verbose: bool,
-    /// auto, always or never; NO_COLOR is honoured
+    /// When to colour
     #[arg(long, value_name = "WHEN", default_value = "auto", help_heading = "Report")]
     pub(super) color: Color,
 }
@@ -139,6 +142,37 @@ impl Asked {
             server_here: self.server.is_some(),
             ..Request::default()
         }
+    }
+}
+
+impl Shown {
+    /// How a report for people is set here.
+    pub(super) fn style(&self) -> Style {
+        let dumb = sys::env("TERM").is_some_and(|t| t == "dumb");
+        let plain = sys::env("NO_COLOR").is_some_and(|v| !v.is_empty());
+        let terminal = sys::terminal_width();
+        let color = match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => terminal.is_some() && !plain && !dumb,
+        };
+        // POSIX: the first of these that is set and not empty decides.
+        let locale =
+            ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|v| sys::env(v).filter(|v| !v.is_empty()));
+        let locale = locale.unwrap_or_default().to_ascii_lowercase();
+        let unicode = !dumb && (locale.contains("utf-8") || locale.contains("utf8"));
+        let width = terminal.or_else(|| sys::env("COLUMNS")?.parse().ok()).unwrap_or(80);
+        // Beyond 120 columns a line is hard to read, below 40 nothing fits.
+        Style { color, unicode, width: width.clamp(40, 120), verbose: self.verbose }
+    }
+
+    /// Writes the report to stdout; the exit code.
+    pub(super) fn report(&self, file: &CaseFile, diagnosis: &Diagnosis) -> Result<u8, Fail> {
+        io::emit(report::write(self.format, self.style(), file, diagnosis).as_bytes())?;
+        Ok(match self.format {
+            Format::Nagios => report::nagios::code(diagnosis),
+            _ => exit::of(diagnosis),
+        })
     }
 }
 

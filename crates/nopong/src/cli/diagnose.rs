@@ -1,8 +1,8 @@
 //! `nopong [diagnose] [TARGET]`: why is there no PONG.
 
 use super::args::{Asked, Shown};
-use super::{Fail, Verb, exit, io};
-use crate::{diagnosis, probe, report};
+use super::{Fail, Verb};
+use crate::{diagnosis, probe};
 
 /// Its arguments.
 #[derive(Debug, Clone, clap::Args)]
@@ -28,8 +28,6 @@ impl Verb for Diagnose {
         let request = self.asked.request()?;
         let file = probe::look(&request);
         let diagnosis = diagnosis::diagnose(&file);
-        let text = report::write(self.shown.format, &file, &diagnosis);
-        io::emit(text.as_bytes())?;
-        Ok(exit::of(&diagnosis))
+        self.shown.report(&file, &diagnosis)
     }
 }

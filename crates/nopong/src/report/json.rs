@@ -34,6 +34,18 @@ struct Tool {
 struct Target {
     url: String,
     source: String,
+    /// Only with a target that cannot be parsed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<Problem>,
+}
+
+#[derive(Debug, Serialize)]
+struct Problem {
+    says: String,
+    /// The text with secrets masked, and the column (from 0) of the offending place.
+    marked: Option<String>,
+    column: Option<usize>,
+    meant: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -103,7 +115,16 @@ impl Report {
         Self {
             schema_version: SCHEMA_VERSION,
             tool: Tool { name: "nopong", version: file.nopong.clone() },
-            target: Target { url: file.ask.url.clone(), source: file.ask.source.clone() },
+            target: Target {
+                url: file.ask.url.clone(),
+                source: file.ask.source.clone(),
+                problem: file.ask.problem.as_ref().map(|p| Problem {
+                    says: p.says.clone(),
+                    marked: p.marked.as_ref().map(|(text, _)| text.clone()),
+                    column: p.marked.as_ref().map(|(_, column)| *column),
+                    meant: p.meant.clone(),
+                }),
+            },
             outcome: if diagnosis.pong { "pong" } else { "fault" },
             stage: diagnosis.stage.word(),
             symptom: diagnosis.symptom.clone(),
@@ -119,6 +140,11 @@ impl Report {
             took_ms: round(file.took_ms),
         }
     }
+}
+
+/// Writes the document.
+pub fn write(file: &CaseFile, diagnosis: &Diagnosis) -> String {
+    serde_json::to_string_pretty(&Report::new(file, diagnosis)).unwrap_or_default()
 }
 
 fn cause(finding: &Finding) -> Cause {

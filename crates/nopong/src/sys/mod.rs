@@ -6,6 +6,7 @@
 pub mod names;
 pub mod net;
 pub mod netlink;
+mod window;
 
 use crate::evidence::Why;
 use std::io::Read as _;
@@ -79,6 +80,13 @@ pub fn environment() -> Vec<(String, String)> {
     std::env::vars_os()
         .filter_map(|(k, v)| Some((k.into_string().ok()?, v.to_string_lossy().into_owned())))
         .collect()
+}
+
+/// Columns of the terminal that stdout is; none when it is something else.
+pub fn terminal_width() -> Option<usize> {
+    use std::io::IsTerminal as _;
+    let out = std::io::stdout();
+    out.is_terminal().then(|| crate::sys::window::columns(&out).unwrap_or(80))
 }
 
 /// One line from the controlling terminal, without echo.
