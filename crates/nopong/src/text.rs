@@ -44,9 +44,27 @@ fn push(out: &mut String, c: char) {
     }
 }
 
+/// A word as a POSIX shell takes it: bare when nothing in it is special, else in single quotes.
+pub fn shell(word: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@%=".contains(c);
+    if !word.is_empty() && word.chars().all(bare) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::shown;
+    use super::{shell, shown};
+
+    #[test]
+    fn quotes_what_a_shell_would_obey() {
+        assert_eq!(shell("/var/lib/redis"), "/var/lib/redis");
+        assert_eq!(shell("/tmp/a b"), "'/tmp/a b'");
+        assert_eq!(shell("$(id)'"), r"'$(id)'\'''");
+        assert_eq!(shell(""), "''");
+    }
 
     #[test]
     fn escapes_what_a_terminal_would_obey() {

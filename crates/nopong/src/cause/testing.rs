@@ -106,6 +106,10 @@ pub(crate) fn on_server(mut file: CaseFile) -> CaseFile {
 pub(crate) fn with_unit(mut file: CaseFile, active: &str, sub: &str, result: &str) -> CaseFile {
     let mut units = file.server.unit.get().cloned().unwrap_or_default();
     units.units.push(unit("redis-server.service", active, sub, result));
+    if let (Some(unit), true) = (units.units.last_mut(), result == "exit-code") {
+        unit.exit_kind = Some("exited".to_owned());
+        unit.exit_status = Some(1);
+    }
     file.server.unit = seen(units);
     if file.server.log.get().is_none() {
         file.server.log = seen(Logs::default());
@@ -256,9 +260,9 @@ pub(crate) fn rules_out(cause: &dyn Cause, file: &CaseFile) -> bool {
     all.contains(&Bearing::RulesOut) && !all.contains(&Bearing::Confirms)
 }
 
-/// The cause has nothing to say: no reason, and nothing latent.
+/// Nothing speaks for the cause, and nothing is latent.
 pub(crate) fn silent(cause: &dyn Cause, file: &CaseFile) -> bool {
-    bearings(cause, file).is_empty() && cause.latent(&Case::new(file)).is_none()
+    bearings(cause, file).iter().all(|b| *b >= Bearing::Against) && cause.latent(&Case::new(file)).is_none()
 }
 
 /// Id and band of the first cause of the whole diagnosis.

@@ -2,7 +2,7 @@
 
 use super::Stage;
 use crate::evidence::client::{Dial, DialOutcome, Reply, Speaks, Talk, Tls, UnixPath};
-use crate::evidence::server::{Config, Listener, Process, Unit};
+use crate::evidence::server::{Config, Listener, Process, Unit, UnixListener};
 use crate::evidence::{CaseFile, Says};
 use std::net::{IpAddr, SocketAddr};
 
@@ -140,35 +140,54 @@ impl<'a> Case<'a> {
             .unwrap_or_default()
     }
 
-    /// The process that serves the target: the holder of the port or socket, else the only server there is.
+    /// The process that serves the target: the holder of the port or socket, else the only server there is,
+    /// unless the target's port is that of a stopped one.
     pub fn process(&self) -> Option<&'a Process> {
-        let processes = self.file.server.process.get()?;
-        let holders: Vec<u32> = match &self.file.ask.unix {
-            Some(path) => self
-                .file
-                .server
-                .listener
-                .get()
-                .map(|l| l.unix.iter().filter(|u| &u.path == path).flat_map(|u| u.pids.clone()).collect())
-                .unwrap_or_default(),
-            None => self.listeners_on_port().iter().flat_map(|l| l.pids.clone()).collect(),
-        };
+        if let Some(holder) = self.holder() {
+            return Some(holder);
+        }
         let servers = self.servers();
-        processes
-            .iter()
-            .find(|p| holders.contains(&p.pid))
-            .or_else(|| if servers.len() == 1 { servers.first().copied() } else { None })
+        (servers.len() == 1 && self.stopped_config().is_none()).then(|| servers.first().copied()).flatten()
+    }
+
+    /// The Redis-like process that listens on the target's port (on any address) or socket.
+    pub fn holder(&self) -> Option<&'a Process> {
+        let processes = self.file.server.process.get()?;
+        if let Some(path) = &self.file.ask.unix {
+            let listeners = self.file.server.listener.get()?;
+            let at = |u: &&UnixListener| &u.path == path;
+            let pids: Vec<u32> = listeners.unix.iter().filter(at).flat_map(|u| u.pids.clone()).collect();
+            return processes.iter().find(|p| pids.contains(&p.pid));
+        }
+        let listeners = self.listeners_on_port();
+        processes.iter().find(|p| listeners.iter().any(|l| holds(p, l)))
+    }
+
+    /// The configuration of an instance that does not run and would listen on the target's port or socket.
+    fn stopped_config(&self) -> Option<&'a Config> {
+        let configs = self.file.server.config.get()?;
+        configs.iter().filter(|c| c.pid.is_none()).find(|c| match &self.file.ask.unix {
+            Some(path) => c.value("unixsocket") == Some(path),
+            None => {
+                let port = self.file.ask.port.to_string();
+                c.value("port") == Some(&port) || (port != "0" && c.value("tls-port") == Some(&port))
+            }
+        })
     }
 
     /// The configuration of the target's instance.
     pub fn config(&self) -> Option<&'a Config> {
         let configs = self.file.server.config.get()?;
         let pid = self.process().map(|p| p.pid);
-        configs.iter().find(|c| pid.is_some() && c.pid == pid).or_else(|| configs.first())
+        configs
+            .iter()
+            .find(|c| pid.is_some() && c.pid == pid)
+            .or_else(|| self.stopped_config())
+            .or_else(|| configs.first())
     }
 
     /// The unit of the target's instance: the one of its process, else the one whose configuration has the
-    /// target's port or socket, else the only loaded one, else the first.
+    /// target's port or socket, else the one that has most to do with a server that should run.
     pub fn unit(&self) -> Option<&'a Unit> {
         let units = &self.file.server.unit.get()?.units;
         if let Some(name) = self.process().and_then(|p| p.unit.as_deref()) {
@@ -176,12 +195,22 @@ impl<'a> Case<'a> {
                 return Some(unit);
             }
         }
-        let sentinel = |u: &&Unit| !u.name.contains("sentinel");
-        units
-            .iter()
-            .filter(|u| u.load_state == "loaded" || u.load_state == "masked")
-            .find(sentinel)
-            .or(units.first())
+        let stopped = self.holder().is_none().then(|| self.stopped_config()).flatten();
+        if let Some(unit) = stopped.and_then(|c| units.iter().find(|u| starts(u, c))) {
+            return Some(unit);
+        }
+        // A Sentinel is meant only by its own port (sentinel.c, REDIS_SENTINEL_PORT).
+        let sentinel = self.file.ask.port == 26379;
+        units.iter().filter(|u| !u.name.contains("@.")).min_by_key(|u| {
+            (
+                u.name.contains("sentinel") != sentinel,
+                u.load_state == "not-found",
+                !matches!(u.active.as_str(), "failed" | "activating" | "deactivating" | "reloading"),
+                u.load_state == "masked",
+                !u.file_state.as_deref().unwrap_or_default().starts_with("enabled"),
+                u.stopped_at.is_none() && u.started_at.is_none(),
+            )
+        })
     }
 
     /// The address the client comes from, or whom `--client` names.
@@ -234,6 +263,19 @@ impl<'a> Case<'a> {
             Symptom::Pong => format!("{target} answers PONG"),
         }
     }
+}
+
+/// The process holds the socket. Whose socket it is only root sees; others go by the owner.
+pub(crate) fn holds(process: &Process, listener: &Listener) -> bool {
+    listener.pids.contains(&process.pid)
+        || (listener.pids.is_empty() && process.uid != 0 && listener.uid == process.uid)
+}
+
+/// The unit starts a server with that configuration.
+pub(crate) fn starts(unit: &Unit, config: &Config) -> bool {
+    config.found_by == unit.name
+        || unit.names.contains(&config.found_by)
+        || config.file.as_ref().is_some_and(|file| unit.exec_start.contains(file))
 }
 
 /// A listener takes connections to an address: the same one, a wildcard of its family, or a dual-stack one.

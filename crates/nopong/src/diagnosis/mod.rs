@@ -11,6 +11,7 @@ mod next;
 pub mod weights;
 
 pub use case::{Case, Symptom};
+pub(crate) use case::{holds, memory_full};
 pub use engine::diagnose;
 pub use ladder::{Rung, RungState};
 

@@ -2,5 +2,36 @@
 
 use super::Cause;
 
+mod binary_incompatible;
+mod bind_address_missing;
+mod config_invalid;
+mod crashed;
+mod data_unloadable;
+mod disk_full;
+mod not_installed;
+mod oom_killed;
+mod port_taken;
+mod service_masked;
+mod service_stopped;
+mod shared;
+mod storage_unwritable;
+mod supervisor_kills;
+mod tls_material_unusable;
+
 /// In the order of the examination.
-pub static ALL: &[&dyn Cause] = &[];
+pub static ALL: &[&dyn Cause] = &[
+    &not_installed::NotInstalled,
+    &service_masked::ServiceMasked,
+    &service_stopped::ServiceStopped,
+    &config_invalid::ConfigInvalid,
+    &port_taken::PortTaken,
+    &bind_address_missing::BindAddressMissing,
+    &data_unloadable::DataUnloadable,
+    &storage_unwritable::StorageUnwritable,
+    &disk_full::DiskFull,
+    &tls_material_unusable::TlsMaterialUnusable,
+    &oom_killed::OomKilled,
+    &crashed::Crashed,
+    &supervisor_kills::SupervisorKills,
+    &binary_incompatible::BinaryIncompatible,
+];

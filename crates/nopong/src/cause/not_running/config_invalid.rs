@@ -1,0 +1,239 @@
+//! The server refuses its configuration, or systemd refuses the unit's.
+
+use super::shared::{self, Down, State};
+use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
+use crate::diagnosis::Case;
+use crate::evidence::server::{ConfigFault, DeathKind};
+use crate::text::shell;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct ConfigInvalid;
+
+static META: Meta = Meta {
+    id: "config-invalid",
+    category: Category::NotRunning,
+    stage: Stage::Connect,
+    title: "the server refuses its configuration",
+    masked_by: &["service-masked"],
+    settled_by: &["log", "config", "unit"],
+};
+
+fn place(fault: &ConfigFault) -> String {
+    fault.line.map_or_else(|| fault.file.clone(), |line| format!("{}:{line}", fault.file))
+}
+
+/// The first thing that Redis would refuse in the file as it is now.
+fn fault<'a>(case: &Case<'a>) -> Option<&'a ConfigFault> {
+    case.config()?.errors.first()
+}
+
+fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
+    if let Some(unit) = down.unit.filter(|u| matches!(u.load_state.as_str(), "bad-setting" | "error")) {
+        return vec![Reason::confirms(
+            "unit",
+            format!("systemd refuses the unit file of {} ({})", unit.name, unit.load_state),
+        )];
+    }
+    if !shared::failed(down.unit) {
+        return Vec::new();
+    }
+    let unreadable = case.config().and_then(|c| c.unreadable.as_ref()).filter(|u| u.errno == "ENOENT");
+    if let Some(file) = unreadable {
+        return vec![Reason::strong("config", format!("{} is not there", file.path))];
+    }
+    match fault(case) {
+        Some(fault) => {
+            vec![Reason::confirms(
+                "config",
+                format!("{}: redis-server refuses it: {}", place(fault), fault.says),
+            )]
+        }
+        None => match shared::self_overlap(case) {
+            Some(overlap) => vec![Reason::strong("config", overlap)],
+            None if case.config().is_some_and(|c| c.unreadable.is_none() && c.file.is_some()) => {
+                vec![Reason::against("config", "redis-server would take every line of its configuration")]
+            }
+            None => Vec::new(),
+        },
+    }
+}
+
+impl Cause for ConfigInvalid {
+    fn meta(&self) -> &'static Meta {
+        &META
+    }
+
+    fn weigh(&self, case: &Case<'_>) -> Vec<Reason> {
+        let mut reasons = shared::weigh(case, META.id, |down| circumstances(case, down));
+        if let Some(death) = shared::last_word(case, META.id).filter(|_| !reasons.is_empty()) {
+            if death.kind == DeathKind::PortTaken {
+                reasons.extend(shared::self_overlap(case).map(|says| Reason::strong("config", says)));
+            }
+            reasons
+                .extend(fault(case).map(|f| Reason::strong("config", format!("{}: {}", place(f), f.says))));
+        }
+        reasons
+    }
+
+    fn title(&self, case: &Case<'_>) -> String {
+        if let Some(death) = shared::last_word(case, META.id) {
+            let at = match (&death.file, death.line) {
+                (Some(file), Some(line)) => format!("{file}:{line}: "),
+                (Some(file), None) => format!("{file}: "),
+                _ => String::new(),
+            };
+            let says = death.detail.as_deref().unwrap_or(&death.text);
+            return match death.kind {
+                DeathKind::SandboxFailed => {
+                    format!("systemd cannot set up {}: {says}", shared::unit_name(case))
+                }
+                DeathKind::PortTaken => {
+                    format!(
+                        "redis-server takes its own port twice: {}",
+                        shared::self_overlap(case).unwrap_or_default()
+                    )
+                }
+                _ => format!("redis-server refuses its configuration: {at}{says}"),
+            };
+        }
+        match fault(case) {
+            Some(fault) => {
+                format!("redis-server refuses its configuration: {}: {}", place(fault), fault.says)
+            }
+            None => META.title.to_owned(),
+        }
+    }
+
+    fn fix(&self, case: &Case<'_>) -> Option<Fix> {
+        let death = shared::last_word(case, META.id);
+        let name = shell(&shared::unit_name(case));
+        if death.is_some_and(|d| d.kind == DeathKind::SandboxFailed)
+            || case.unit().is_some_and(|u| matches!(u.load_state.as_str(), "bad-setting" | "error"))
+        {
+            return Some(
+                Fix::new(Risk::Ask, "correct the unit's settings")
+                    .run("show the unit with its drop-ins", format!("systemctl cat {name}"))
+                    .run("edit a drop-in", format!("systemctl edit {name}"))
+                    .run("start the server", format!("systemctl restart {name}")),
+            );
+        }
+        let file = death
+            .and_then(|d| d.file.clone())
+            .or_else(|| fault(case).map(|f| f.file.clone()))
+            .unwrap_or_else(|| shared::config_file(case));
+        let line = death.and_then(|d| d.line).or_else(|| fault(case).and_then(|f| f.line));
+        let at = line.map_or_else(|| file.clone(), |line| format!("{file}, line {line}"));
+        Some(shared::then_start(Risk::Ask, format!("correct {at}"), case, |fix| {
+            let fix = match line {
+                Some(line) => fix.run("show the line", format!("sed -n {line}p {}", shell(&file))),
+                None => fix,
+            };
+            fix.step(format!("correct {at}")).run(
+                "check the file before the start",
+                format!("nopong config {}", shell(&shared::config_file(case))),
+            )
+        }))
+    }
+
+    fn latent(&self, case: &Case<'_>) -> Option<Latent> {
+        if let Some(behind) =
+            shared::behind(case, META.id, self.title(case), self.fix(case), |down| circumstances(case, down))
+        {
+            return Some(behind);
+        }
+        // Not refused yet: at the next start it will be.
+        let fault = fault(case)?;
+        let (place_of, title) = match shared::state(case) {
+            State::Runs(_) => (Place::Warning, "the configuration would be refused at the next start"),
+            State::Down(_) => (Place::Behind, "the configuration will be refused at the start"),
+            State::Unseen => return None,
+        };
+        Some(Latent {
+            place: place_of,
+            title: format!("{title}: {}: {}", place(fault), fault.says),
+            reasons: vec![Reason::confirms("config", format!("{}: {}", place(fault), fault.says))],
+            fix: Some(
+                Fix::new(Risk::Ask, format!("correct {}", place(fault)))
+                    .run("check the file", format!("nopong config {}", shell(&shared::config_file(case)))),
+            ),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ConfigInvalid;
+    use crate::cause::testing::*;
+    use crate::diagnosis::{Band, diagnose};
+    use crate::evidence::CaseFile;
+    use crate::evidence::server::{ConfigFault, DeathKind};
+
+    fn with_fault(file: CaseFile) -> CaseFile {
+        let mut file = with_config(file, &[("bind", "127.0.0.1")]);
+        let mut configs = file.server.config.get().cloned().unwrap();
+        configs[0].errors.push(ConfigFault {
+            file: "/etc/redis/redis.conf".to_owned(),
+            line: Some(12),
+            directive: Some("maxmemry".to_owned()),
+            says: "Bad directive or wrong number of arguments".to_owned(),
+        });
+        file.server.config = seen(configs);
+        file
+    }
+
+    #[test]
+    fn confirms_by_the_last_word() {
+        let file =
+            died(DeathKind::ConfigError, ">>> 'maxmemry 100mb' Bad directive or wrong number of arguments");
+        assert_eq!(first(&file), Some(("config-invalid", Band::Confirmed)));
+    }
+
+    #[test]
+    fn confirms_by_the_file_when_the_log_is_silent() {
+        let file = with_fault(with_unit(on_server(refused()), "failed", "failed", "exit-code"));
+        assert_eq!(first(&file), Some(("config-invalid", Band::Confirmed)));
+    }
+
+    #[test]
+    fn a_stopped_server_comes_first_and_the_file_behind() {
+        let file = with_fault(with_unit(on_server(refused()), "inactive", "dead", "success"));
+        assert_eq!(first(&file), Some(("service-stopped", Band::Confirmed)));
+        assert!(diagnose(&file).behind.iter().any(|f| f.cause.meta().id == "config-invalid"));
+    }
+
+    #[test]
+    fn an_overlap_of_its_own_is_the_configurations_fault() {
+        let file = died(DeathKind::PortTaken, "bind: Address already in use");
+        let file = with_config(file, &[("bind", "0.0.0.0 127.0.0.1"), ("port", "6379")]);
+        assert_eq!(first(&file), Some(("config-invalid", Band::Confirmed)));
+    }
+
+    #[test]
+    fn a_missing_dir_is_not_the_lines_fault() {
+        let file = died(DeathKind::ConfigError, ">>> 'dir /srv/gone' No such file or directory");
+        assert_eq!(first(&file), Some(("storage-unwritable", Band::Confirmed)));
+    }
+
+    #[test]
+    fn another_last_word_rules_it_out() {
+        assert!(rules_out(&ConfigInvalid, &died(DeathKind::NoSpace, "No space left on device")));
+        assert!(rules_out(&ConfigInvalid, &running(on_server(refused()), "127.0.0.1:6379")));
+    }
+
+    #[test]
+    fn a_word_of_before_the_boot_says_nothing() {
+        let file = with_unit(on_server(refused()), "inactive", "dead", "success");
+        let mut file = with_death(file, death(DeathKind::ConfigError, ">>> 'x'"));
+        let mut units = file.server.unit.get().cloned().unwrap();
+        units.booted_at = Some(1_800_000_000);
+        file.server.unit = seen(units);
+        assert_eq!(first(&file), Some(("service-stopped", Band::Confirmed)));
+    }
+
+    #[test]
+    fn silent_without_evidence() {
+        assert!(silent(&ConfigInvalid, &refused()));
+        assert!(silent(&ConfigInvalid, &pong(&[])));
+    }
+}
