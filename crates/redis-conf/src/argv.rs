@@ -4,10 +4,11 @@
 use std::path::PathBuf;
 
 use crate::load::to_path;
+use crate::release::Release;
 use crate::sds::{repr, split_args};
 
 /// The configuration file and the text of the directives, from all arguments, the server's own name first.
-pub(crate) fn read(argv: &[Vec<u8>]) -> (Option<PathBuf>, Vec<u8>) {
+pub(crate) fn read(argv: &[Vec<u8>], release: Release) -> (Option<PathBuf>, Vec<u8>) {
     let args = argv.get(1..).unwrap_or_default();
     let (file, args) = match args.split_first() {
         Some((first, rest)) if first.first() != Some(&b'-') => (Some(to_path(first)), rest),
@@ -36,12 +37,32 @@ pub(crate) fn read(argv: &[Vec<u8>]) -> (Option<PathBuf>, Vec<u8>) {
                 options.extend(b"\"\"");
             }
         } else {
-            options.extend(repr(arg));
+            options.extend(quoted(arg, release));
             options.push(b' ');
             complete = true;
         }
     }
     (file, options)
+}
+
+/// As the server quotes an argument. Valkey 8.1 does not escape quotes and backslashes, so it reads such an argument
+/// back differently or not at all (sdscatrepr, sds.c of 8.1.1).
+fn quoted(arg: &[u8], release: Release) -> Vec<u8> {
+    if release != Release::Valkey81 {
+        return repr(arg);
+    }
+    let mut out = vec![b'"'];
+    for byte in arg {
+        match byte {
+            b'"' | b'\\' => out.push(*byte),
+            other => {
+                let one = repr(std::slice::from_ref(other));
+                out.extend_from_slice(&one[1..one.len() - 1]);
+            }
+        }
+    }
+    out.push(b'"');
+    out
 }
 
 fn is_save_or_sentinel(arg: &[u8]) -> bool {
@@ -65,7 +86,7 @@ mod tests {
             .chain(args.iter().copied())
             .map(|a| a.as_bytes().to_vec())
             .collect();
-        let (file, options) = read(&argv);
+        let (file, options) = read(&argv, Release::Redis70);
         (file, String::from_utf8(options).expect("text"))
     }
 

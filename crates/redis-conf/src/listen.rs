@@ -114,7 +114,7 @@ impl Loader<'_> {
             }
             (Bindable::Unknown, Some(ip)) => Bindable::Yes(ip),
             // Neither an address nor a name of anything.
-            (Bindable::Unknown, None) if ipv6 || host.contains([',', '/', ' ']) => {
+            (Bindable::Unknown, None) if ipv6 || !is_host_name(host) => {
                 Bindable::NotResolved("Name or service not known".to_owned())
             }
             (answer, _) => answer,
@@ -173,6 +173,10 @@ impl Loader<'_> {
             self.problem(origin, None, Some(blamed), says, None);
         }
     }
+}
+
+fn is_host_name(host: &str) -> bool {
+    host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
 }
 
 fn clashes(open: &[Open], ip: IpAddr, port: u16) -> bool {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::acl;
 use crate::files::{Files, OsError, Secret};
 use crate::release::{Fork, Release};
 use crate::sds;
@@ -36,6 +37,8 @@ pub struct Start {
     pub file: Option<PathBuf>,
     /// Whether the server is built with TLS. Debian's are.
     pub tls: bool,
+    /// Whether its allocator can defragment. Debian's servers use the system's jemalloc, which cannot.
+    pub defrag: Option<bool>,
     /// The directives of the command line, as the server appends them.
     pub(crate) options: Vec<u8>,
 }
@@ -44,14 +47,14 @@ impl Start {
     /// A server started with nothing but a file.
     pub fn file(release: Release, path: impl Into<PathBuf>) -> Self {
         let (cwd, file) = (PathBuf::from("/"), Some(path.into()));
-        Self { release, sentinel: false, cwd, file, tls: true, options: Vec::new() }
+        Self { release, sentinel: false, cwd, file, tls: true, defrag: None, options: Vec::new() }
     }
 
     /// A server started with these arguments (its own name first), in that directory.
     pub fn command_line(release: Release, cwd: impl Into<PathBuf>, argv: &[Vec<u8>]) -> Self {
-        let (file, options) = crate::argv::read(argv);
+        let (file, options) = crate::argv::read(argv, release);
         let sentinel = crate::argv::is_sentinel(argv);
-        Self { release, sentinel, cwd: cwd.into(), file, tls: true, options }
+        Self { release, sentinel, cwd: cwd.into(), file, tls: true, defrag: None, options }
     }
 
     #[must_use]
@@ -161,7 +164,7 @@ impl<'a> Loader<'a> {
         let mut name = words.remove(0);
         name.make_ascii_lowercase();
         let at = At { line, directive: shown_name(&name) };
-        if let Some(row) = Directive::find(c_str(&name), self.release()).filter(|_| !name.contains(&0)) {
+        if let Some(row) = self.row(&name) {
             match self.set(row, words, line) {
                 Ok(()) => {}
                 Err(says) => {
@@ -186,6 +189,12 @@ impl<'a> Loader<'a> {
             (b"loadmodule", 1..) => self.modules.push((words[0].clone(), line.origin.clone())),
             _ => self.other(&at, &name, words),
         }
+    }
+
+    fn row(&self, name: &[u8]) -> Option<&'static Directive> {
+        // 7.0 without TLS does not know its directives; later releases know them and fail when they are used.
+        let gone = !self.start.tls && self.release() == Release::Redis70 && name.starts_with(b"tls-");
+        Directive::find(name, self.release()).filter(|_| !gone)
     }
 
     /// Directives of modules and of Sentinel, and what nobody knows.
@@ -255,8 +264,31 @@ impl<'a> Loader<'a> {
             mode: self.start.sentinel || self.value("cluster-enabled") == b"yes",
         };
         let value = check(row, &words, title)?;
+        if row.name == "activedefrag" && value == b"yes" {
+            self.check_defrag(&line.origin)?;
+        }
         self.store(row, value, line);
         Ok(())
+    }
+
+    fn check_defrag(&mut self, origin: &Origin) -> Result<(), String> {
+        let [what, whose] = match self.release().fork() {
+            Fork::Redis => ["a Redis server", "the Redis source"],
+            Fork::Valkey => ["a server", "the source"],
+        };
+        let says = format!(
+            "Active defragmentation cannot be enabled: it requires {what} compiled with a modified Jemalloc like the \
+             one shipped by default with {whose} distribution"
+        );
+        match self.start.defrag {
+            Some(true) => Ok(()),
+            Some(false) => Err(says),
+            None => {
+                let says = "a server that uses the system's jemalloc, as Debian's, refuses this".to_owned();
+                self.warn(origin, Some("activedefrag"), says);
+                Ok(())
+            }
+        }
     }
 
     fn store(&mut self, row: &'static Directive, value: Vec<u8>, line: &Line) {
@@ -322,13 +354,20 @@ impl<'a> Loader<'a> {
     }
 
     fn user(&mut self, at: &At<'_>, words: &[Vec<u8>]) {
-        let pubsub = self.value("acl-pubsub-default");
-        match crate::acl::check_line(words, &self.users, pubsub == b"allchannels", &self.commands) {
+        let all_channels = self.value("acl-pubsub-default") == b"allchannels";
+        match acl::check_line(words, &self.users, all_channels, &self.commands, self.release()) {
             Ok(rules) => {
                 let origin = at.line.origin.clone();
                 self.users.push(User { name: words[0].clone(), rules, origin });
             }
-            Err(says) => self.refuse(at, &says),
+            Err(says) => {
+                let open = acl::merge_selectors(&words[1..]).is_err();
+                self.refuse_with(
+                    at,
+                    &says,
+                    open.then(|| "a parenthesis of a selector is not closed".to_owned()),
+                );
+            }
         }
     }
 

@@ -66,11 +66,8 @@ impl Release {
         };
         let mut parts = number.split(|c: char| !c.is_ascii_digit());
         let major: u16 = parts.next()?.parse().ok()?;
-        let minor: u16 =
-            parts.next().and_then(|p| p.parse().ok()).unwrap_or(match Self::newest_minor(fork, major) {
-                Some(minor) => minor,
-                None => 0,
-            });
+        let written: Option<u16> = parts.next().and_then(|p| p.parse().ok());
+        let minor = written.or_else(|| Self::newest_minor(fork, major)).unwrap_or_default();
         Some(Self::nearest(fork, (major, minor)))
     }
 

@@ -193,7 +193,7 @@ impl Loader<'_> {
         for (line, number) in content.split(|b| *b == b'\n').zip(1..) {
             let origin = Origin::File { path: Arc::clone(&path), line: number };
             if let Err(says) = acl_line(line, &mut users, &origin, all_channels, &self.commands) {
-                let says = format!("{abort}{}:{number}: {says}", shown.display());
+                let says = format!("{abort}{}:{number}{says}", shown.display());
                 self.problem(origin, None, Some("user"), says, None);
             }
         }
@@ -350,25 +350,25 @@ fn acl_line(
     }
     let words: Vec<Vec<u8>> = line.split(|b| *b == b' ').map(<[u8]>::to_vec).collect();
     if words[0] != b"user" || words.len() < 2 {
-        return Err("should start with user keyword followed by the username".to_owned());
+        return Err(" should start with user keyword followed by the username".to_owned());
     }
     let name = &words[1];
     if acl::has_spaces(name) {
-        return Err("username contains invalid characters".to_owned());
+        return Err(": username contains invalid characters".to_owned());
     }
     if users.iter().any(|user| user.name == *name) {
-        return Err(format!("Duplicate user '{}' found", String::from_utf8_lossy(name)));
+        return Err(format!(": Duplicate user '{}' found", String::from_utf8_lossy(name)));
     }
     let rules = acl::merge_selectors(&words[2..])
-        .map_err(|_| "Unmatched parenthesis in selector definition.".to_owned())?;
+        .map_err(|_| ": Unmatched parenthesis in selector definition.".to_owned())?;
     let user = User { name: name.clone(), rules, origin: origin.clone() };
     let refused = acl::unknown_rule(&user, all_channels, commands);
     users.push(user);
     match refused {
         Some((rule, Wrong::UnknownCommand)) => {
-            Err(format!("Error in applying operation '{rule}': {}", Wrong::UnknownCommand.text()))
+            Err(format!(": Error in applying operation '{rule}': {}", Wrong::UnknownCommand.text()))
         }
-        Some((_, wrong)) => Err(wrong.text().to_owned()),
+        Some((_, wrong)) => Err(format!(": {}", wrong.text())),
         None => Ok(()),
     }
 }

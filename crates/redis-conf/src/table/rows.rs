@@ -128,11 +128,6 @@ const fn octal(name: &'static str, lower: i64, upper: u64, default: &'static str
     number(name, lower, upper, true, Form::Octal, default)
 }
 
-/// A directive whose upper bound, ULONG_MAX, is compared as a signed number and so is -1: every value is refused.
-const fn no_number_fits(name: &'static str, default: &'static str) -> Directive {
-    number(name, 0, ULONG_MAX, false, Form::Plain, default)
-}
-
 pub(crate) static ROWS: &[Directive] = &[
     // Directives with a grammar of their own.
     special("dir", Special::Dir, ""),
@@ -379,7 +374,7 @@ pub(crate) static ROWS: &[Directive] = &[
     int("commandlog-slow-execution-max-len", 0, LONG_MAX, "128").alias("slowlog-max-len").only(VALKEY_8_1),
     int("commandlog-large-request-max-len", 0, LONG_MAX, "128").only(VALKEY_8_1),
     int("commandlog-large-reply-max-len", 0, LONG_MAX, "128").only(VALKEY_8_1),
-    no_number_fits("cluster-blacklist-ttl", "60").only(VALKEY_8_1),
+    uint("cluster-blacklist-ttl", 0, ULONG_MAX, "60").only(VALKEY_8_1),
     int("commandlog-execution-slower-than", -1, LONG_MAX, "10000")
         .alias("slowlog-log-slower-than")
         .only(VALKEY_8_1),

@@ -273,10 +273,6 @@ mod tests {
             no("argument(s) must be one of the following: debug, verbose, notice, warning")
         );
         assert_eq!(set_in(Release::Redis80, "loglevel", &["nothing"]), yes("nothing"));
-        assert_eq!(
-            set_in(Release::Valkey81, "cluster-blacklist-ttl", &["60"]),
-            no("argument must be between 0 and -1 inclusive")
-        );
         assert_eq!(set("dbfilename", &["a/b"]), no("dbfilename can't be a path, just a filename"));
         assert_eq!(set("dbfilename", &[""]), yes(""));
         assert_eq!(set_in(Release::Valkey81, "dbfilename", &[""]), no("dbfilename can't be empty"));
