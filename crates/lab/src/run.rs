@@ -20,6 +20,9 @@ const CLIENT: Duration = Duration::from_millis(2500);
 /// nopong bounds itself; this is for a defect.
 const NOPONG: Duration = Duration::from_secs(30);
 
+/// nopong's bound on its own memory, whatever it meets.
+const PEAK_KB: u64 = 30 * 1024;
+
 /// One judged run of nopong.
 #[derive(Debug, Serialize)]
 pub struct Judged {
@@ -139,7 +142,9 @@ fn judged(lab: &Instance, scenario: &Scenario, expect: &Expect, vantage: &str) -
     let note = format!("/tmp/peak-{user}");
     let mut argv: Vec<String> = ["timeout", "-k", "1", &limit, "env"].map(Into::into).into();
     argv.extend(expect.env.iter().map(|e| fill(e)));
-    argv.extend(["time", "-q", "-f", "%M", "-o", &note, "nopong"].map(Into::into));
+    argv.extend(["time", "-q", "-f", "%M", "-o", &note].map(Into::into));
+    argv.extend(expect.wrap.iter().cloned());
+    argv.push("nopong".into());
     argv.extend(expect.verb.clone());
     argv.extend(["--format", "json"].map(Into::into));
     argv.extend(expect.args.iter().map(|a| fill(a)));
@@ -167,6 +172,13 @@ fn judged(lab: &Instance, scenario: &Scenario, expect: &Expect, vantage: &str) -
             Report::default()
         }
     };
+    let wall_ms = out.took.as_secs_f64() * 1000.0;
+    if let Some(limit) = expect.within_ms.filter(|&l| wall_ms > l) {
+        wrong.push(format!("took {wall_ms:.0} ms, expected at most {limit:.0}"));
+    }
+    if peak_kb > PEAK_KB {
+        wrong.push(format!("peak memory {peak_kb} KiB"));
+    }
     if stderr.contains("panicked") {
         wrong.push("panicked".into());
     }
@@ -181,7 +193,7 @@ fn judged(lab: &Instance, scenario: &Scenario, expect: &Expect, vantage: &str) -
         got: report.first().to_owned(),
         band: report.causes.first().map(|c| format!("{:?}", c.band).to_lowercase()).unwrap_or_default(),
         wrong,
-        wall_ms: out.took.as_secs_f64() * 1000.0,
+        wall_ms,
         peak_kb,
         report: value,
         stderr: stderr.to_owned(),

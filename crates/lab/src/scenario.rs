@@ -69,6 +69,11 @@ pub struct Expect {
     pub verb: Option<String>,
     #[serde(default)]
     pub args: Vec<String>,
+    /// A command that starts nopong, for limits.
+    #[serde(default)]
+    pub wrap: Vec<String>,
+    /// nopong must be done by then; entering the machine included.
+    pub within_ms: Option<f64>,
     /// Environment of nopong, `NAME=value`.
     #[serde(default)]
     pub env: Vec<String>,
