@@ -215,8 +215,16 @@ pub struct Reach {
     pub hops: Vec<Hop>,
     /// The number of hops after which nobody answered.
     pub silent_after: Option<u8>,
-    /// The destination answers ping, or RSTs another port: the host is up.
+    /// The destination answers ping, or answers on another port: the host is up. False means that it answered
+    /// nothing; none that it could not be tried.
     pub host_alive: Option<bool>,
+    /// What showed it: `ping`, `port 22`.
+    #[serde(default)]
+    pub alive_by: Option<String>,
+    /// The neighbour table's word on the next hop: `reachable`, `stale`, `incomplete`, `failed` … (the last two: nobody
+    /// answers ARP or neighbour discovery for it).
+    #[serde(default)]
+    pub link: Option<String>,
 }
 
 /// One router on the way.

@@ -6,6 +6,9 @@
 pub mod names;
 pub mod net;
 pub mod netlink;
+pub mod raw;
+pub mod reach;
+pub mod route;
 mod window;
 
 use crate::evidence::Why;
@@ -68,6 +71,19 @@ pub fn lstat(path: impl AsRef<Path>) -> std::io::Result<std::fs::Metadata> {
 /// Target of a link.
 pub fn read_link(path: impl AsRef<Path>) -> std::io::Result<PathBuf> {
     std::fs::read_link(path)
+}
+
+/// The directory is there and we may not enter it.
+pub fn may_not_enter(directory: &Path) -> bool {
+    use nix::unistd::{AccessFlags, access};
+    access(directory, AccessFlags::X_OK) == Err(nix::errno::Errno::EACCES)
+}
+
+/// A fresh directory for a test.
+#[cfg(test)]
+pub fn test_directory(path: &Path) {
+    drop(std::fs::remove_dir_all(path));
+    std::fs::create_dir_all(path).expect("a directory for the test");
 }
 
 /// An environment variable, when set and UTF-8.

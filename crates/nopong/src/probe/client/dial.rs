@@ -1,13 +1,19 @@
 //! One connect(): errno, time, and (as root) what exactly answered.
 
-use crate::evidence::client::{Dial, DialOutcome};
+use super::reach;
+use crate::evidence::client::{Dial, DialOutcome, Icmp, Rst};
 use crate::sys;
 use crate::sys::net::{Connecting, Stream};
+use crate::sys::raw::{Watch, icmp_name};
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Dials one address.
-pub(super) fn dial(to: SocketAddr, limit: Duration) -> (Dial, Option<Stream>) {
+/// A SYN without an answer for this long is looked after. Few round trips on earth take longer.
+const UNANSWERED: Duration = Duration::from_millis(250);
+
+/// Dials one address; `watch` opens raw sockets beside it.
+pub(super) fn dial(to: SocketAddr, limit: Duration, watch: bool) -> (Dial, Option<Stream>) {
+    let watch = if watch { Watch::open(to).ok() } else { None };
     let before = sys::now();
     let deadline = before + limit;
     let mut dial = Dial {
@@ -18,14 +24,14 @@ pub(super) fn dial(to: SocketAddr, limit: Duration) -> (Dial, Option<Stream>) {
         icmp: None,
         rst: None,
         reach: None,
-        watched: false,
+        watched: watch.is_some(),
     };
     let mut stream = None;
     match Connecting::start(to, None) {
         Err(e) => dial.outcome = outcome_of(&e),
         Ok(mut connecting) => {
             dial.from = connecting.from;
-            match connecting.wait(deadline) {
+            match wait(&mut connecting, &mut dial, deadline) {
                 None => {}
                 Some(Err(e)) => dial.outcome = outcome_of(&e),
                 Some(Ok(())) => {
@@ -36,7 +42,35 @@ pub(super) fn dial(to: SocketAddr, limit: Duration) -> (Dial, Option<Stream>) {
         }
     }
     dial.took_ms = before.elapsed().as_secs_f64() * 1e3;
+    if let Some(watch) = watch.filter(|_| dial.outcome != DialOutcome::Connected) {
+        dial.icmp = watch.icmp(dial.from).map(|e| Icmp {
+            from: e.from,
+            kind: e.kind,
+            code: e.code,
+            name: icmp_name(to.is_ipv4(), e.kind, e.code),
+        });
+        dial.rst = watch.rst(dial.from).map(|ttl| Rst { ttl, closed_port_ttl: None });
+    }
     (dial, stream)
+}
+
+/// Waits for the outcome, and meanwhile looks after a SYN that stays unanswered.
+fn wait(connecting: &mut Connecting, dial: &mut Dial, deadline: Instant) -> Option<std::io::Result<()>> {
+    let soon = deadline.min(sys::now() + UNANSWERED);
+    if let Some(done) = connecting.wait(soon) {
+        return Some(done);
+    }
+    std::thread::scope(|scope| {
+        let to = dial.to;
+        let looking = std::thread::Builder::new().spawn_scoped(scope, move || reach::look(to, deadline)).ok();
+        let done = connecting.wait(deadline);
+        // What was looked at for a SYN that got its answer late is of no use.
+        let reach = looking.and_then(|l| l.join().ok());
+        if !matches!(done, Some(Ok(()))) {
+            dial.reach = reach;
+        }
+        done
+    })
 }
 
 /// An IO error as an outcome.

@@ -3,6 +3,7 @@
 use super::dial::dial;
 use super::name::ADDRESSES_DIALLED;
 use super::talk::{Login, converse};
+use super::{route, unix};
 use crate::evidence::client::{Dial, Talk};
 use crate::evidence::{CaseFile, Client, Seen};
 use crate::probe::Request;
@@ -23,8 +24,11 @@ pub(super) fn climb(request: &Request, file: &CaseFile, client: &mut Client) {
     if addresses.is_empty() {
         return;
     }
+    let to: Vec<IpAddr> = addresses.iter().map(SocketAddr::ip).collect();
+    client.route = route::look(&to);
+    let watch = file.client.standing.get().is_some_and(|s| s.net_raw);
     let before = sys::now();
-    let rungs = side_by_side(&addresses, |to| rung(request, *to));
+    let rungs = side_by_side(&addresses, |to| rung(request, *to, watch));
     let took = before.elapsed();
     let mut dials = Vec::new();
     let mut talks = Vec::new();
@@ -35,6 +39,7 @@ pub(super) fn climb(request: &Request, file: &CaseFile, client: &mut Client) {
     let first = addresses.first().map(ToString::to_string).unwrap_or_default();
     let dialled = Duration::from_secs_f64(dials.iter().map(|d| d.took_ms).fold(0.0, f64::max) / 1e3);
     let (host, port) = (super::name::quoted(&file.ask.host), file.ask.port);
+    client.unix = Seen::not_applicable("the target is not a unix socket");
     client.connect = Seen::yes(dials, dialled, format!("nc -vz -w2 {host} {port}   # {first}"));
     if !talks.is_empty() {
         let by_hand = format!("redis-cli -h {host} -p {port} ping");
@@ -42,8 +47,25 @@ pub(super) fn climb(request: &Request, file: &CaseFile, client: &mut Client) {
     }
 }
 
-fn rung(request: &Request, to: SocketAddr) -> Rung {
-    let (dial, stream) = dial(to, request.timeout);
+/// The same over a unix socket.
+pub(super) fn unix(request: &Request, path: &str, client: &mut Client) {
+    let before = sys::now();
+    let (seen, stream) = unix::look(path, request.timeout);
+    let shell = super::name::quoted(path);
+    client.unix = Seen::yes(seen, before.elapsed(), format!("namei -l {shell}; ss -xl | grep {shell}"));
+    let because = "the target is a unix socket";
+    client.name = Seen::not_applicable(because);
+    client.route = Seen::not_applicable(because);
+    client.connect = Seen::not_applicable(because);
+    if let Some(stream) = stream {
+        let before = sys::now();
+        let talk = unix::talk(stream, path, login(request), request.timeout);
+        client.protocol = Seen::yes(vec![talk], before.elapsed(), format!("redis-cli -s {shell} ping"));
+    }
+}
+
+fn rung(request: &Request, to: SocketAddr, watch: bool) -> Rung {
+    let (dial, stream) = dial(to, request.timeout, watch);
     let talk = stream.map(|mut stream| {
         let login = login(request);
         let private = to.ip().to_canonical().is_loopback();

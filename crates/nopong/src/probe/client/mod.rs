@@ -3,8 +3,11 @@
 mod dial;
 mod ladder;
 mod name;
+mod reach;
+mod route;
 pub mod standing;
 pub mod talk;
+mod unix;
 
 use super::Request;
 use crate::evidence::{CaseFile, Client};
@@ -20,6 +23,10 @@ pub fn find(request: &Request, file: &mut CaseFile) {
 
 /// Dials every address and talks to what answers.
 pub fn ladder(request: &Request, file: &CaseFile, client: &mut Client) {
+    if let Some(path) = &file.ask.unix {
+        ladder::unix(request, path, client);
+        return;
+    }
     ladder::climb(request, file, client);
 }
 
