@@ -1,0 +1,220 @@
+//! The Redis host's own firewall drops the connection without an answer.
+
+use super::shared::{allow, reach};
+use crate::cause::common::{meta, on_link, outside_input, own_input, own_output, redis_listeners, rule};
+use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
+use crate::diagnosis::{Case, Symptom};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct ServerFirewallDrops;
+
+static META: Meta = Meta {
+    masked_by: &["client-firewall-blocks"],
+    ..meta(
+        "server-firewall-drops",
+        Category::Firewall,
+        Stage::Connect,
+        "the Redis host's firewall drops the connection",
+        &["firewall", "drop", "listener"],
+    )
+};
+
+/// The kernel's own word for a packet that a netfilter hook dropped (include/net/dropreason-core.h).
+const NETFILTER_DROP: &str = "NETFILTER_DROP";
+
+fn dropped(case: &Case<'_>) -> u32 {
+    case.server.drop.get().and_then(|d| d.reasons.get(NETFILTER_DROP).copied()).unwrap_or(0)
+}
+
+/// What the server's own side tells; empty when it was not read.
+fn on_server(case: &Case<'_>) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    if let Some(verdict) = own_input(case) {
+        match verdict.verdict.as_str() {
+            "drop" => {
+                reasons.push(Reason::confirms("firewall", format!("dropped by the rule {}", rule(verdict))));
+                if verdict.moved == Some(true) {
+                    reasons.push(Reason::strong("firewall", "its counter moved with our own attempt"));
+                }
+            }
+            "accept" | "reject" => {
+                let unread = case.server.firewall.get().is_some_and(|f| !f.unread.is_empty());
+                let says = format!("the rules here {} the connection: {}", verdict.verdict, verdict.because);
+                reasons.push(if unread {
+                    Reason::against("firewall", says)
+                } else {
+                    Reason::rules_out("firewall", says)
+                });
+            }
+            _ => reasons.push(Reason::weak("firewall", format!("not decided: {}", verdict.because))),
+        }
+    }
+    if dropped(case) > 0 {
+        let says = "the kernel dropped the packets of our own attempt in netfilter (NETFILTER_DROP)";
+        // On this machine they pass OUTPUT as well: it has to be known to let them go.
+        reasons.push(match own_output(case).map(|v| v.verdict.as_str()) {
+            Some("accept") => Reason::confirms("drop", says),
+            _ => Reason::strong("drop", says),
+        });
+    }
+    reasons
+}
+
+impl Cause for ServerFirewallDrops {
+    fn meta(&self) -> &'static Meta {
+        &META
+    }
+
+    fn weigh(&self, case: &Case<'_>) -> Vec<Reason> {
+        match case.symptom {
+            Symptom::TimedOut if case.unix().is_none() => {}
+            Symptom::Refused | Symptom::Unreachable | Symptom::NoRoute => {
+                return vec![Reason::rules_out("connect", "the attempt was answered; a dropped one is not")];
+            }
+            _ => return Vec::new(),
+        }
+        let mut reasons = on_server(case);
+        if reasons.is_empty() && !case.ask.local {
+            match reach(case).and_then(|r| r.host_alive) {
+                Some(true) => {
+                    reasons.push(Reason::weak(
+                        "connect",
+                        "the host is up and answers elsewhere, only this port is silent",
+                    ));
+                    let near = case.dials().iter().any(|d| on_link(case, d.to.ip()) == Some(true));
+                    if near {
+                        reasons.push(Reason::weak("route", "no router stands between"));
+                    }
+                }
+                Some(false) => reasons.push(Reason::weak("connect", "the host answers nothing at all")),
+                None => {}
+            }
+        }
+        reasons
+    }
+
+    fn title(&self, case: &Case<'_>) -> String {
+        match own_input(case).filter(|v| v.verdict == "drop") {
+            Some(verdict) => format!("the firewall of this host drops the connection: {}", rule(verdict)),
+            None => META.title.to_owned(),
+        }
+    }
+
+    fn fix(&self, case: &Case<'_>) -> Option<Fix> {
+        let verdict = own_input(case).filter(|v| v.verdict == "drop").or_else(|| outside_input(case));
+        let mut fix = allow(case, verdict);
+        if !case.server_seen() {
+            fix.risk = Risk::Advice;
+        }
+        Some(fix)
+    }
+
+    fn latent(&self, case: &Case<'_>) -> Option<Latent> {
+        let verdict = outside_input(case).filter(|v| v.verdict == "drop")?;
+        outside(case, verdict, "drops", self.fix(case))
+    }
+}
+
+/// A rule that keeps other hosts out although this machine's own connection does not meet it.
+pub(super) fn outside(
+    case: &Case<'_>,
+    verdict: &crate::evidence::server::Verdict,
+    does: &str,
+    fix: Option<Fix>,
+) -> Option<Latent> {
+    let own = redis_listeners(case).unwrap_or_default();
+    let private = !own.is_empty() && own.iter().all(|l| crate::cause::common::is_loopback(l.at.ip()));
+    // A server that is meant for its own host alone is not in need of a rule.
+    if case.ask.unix.is_some() || (private && case.symptom == Symptom::Pong && case.ask.client.is_none()) {
+        return None;
+    }
+    let behind = case.symptom != Symptom::Pong && case.ask.client.is_some();
+    Some(Latent {
+        place: if behind { Place::Behind } else { Place::Warning },
+        title: format!("the firewall {does} connections from {}: {}", verdict.source, rule(verdict)),
+        reasons: vec![Reason::confirms(
+            "firewall",
+            format!(
+                "{} to {}: {}, by the rule {}",
+                verdict.source,
+                verdict.destination,
+                verdict.verdict,
+                rule(verdict)
+            ),
+        )],
+        fix,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ServerFirewallDrops;
+    use crate::cause::Cause as _;
+    use crate::cause::testing::{
+        bearings, confirms, first, on_server, pong_talk, refused, rules_out, running, seen, silent, talks,
+        timed_out,
+    };
+    use crate::diagnosis::{Band, Bearing, Case};
+    use crate::evidence::CaseFile;
+    use crate::evidence::server::{Drops, Firewall, Verdict};
+
+    fn judged(mut file: CaseFile, source: &str, verdict: &str) -> CaseFile {
+        file.server.firewall = seen(Firewall {
+            read: vec!["nft, 3 rules".to_owned()],
+            verdicts: vec![Verdict {
+                source: source.to_owned(),
+                destination: "10.0.0.5:6379".to_owned(),
+                hook: "input".to_owned(),
+                verdict: verdict.to_owned(),
+                rule: Some("tcp dport 6379 drop".to_owned()),
+                chain: Some("inet filter input".to_owned()),
+                owner: Some("nft".to_owned()),
+                ..Verdict::default()
+            }],
+            ..Firewall::default()
+        });
+        file
+    }
+
+    #[test]
+    fn confirmed_by_the_verdict_on_our_own_attempt() {
+        let file = judged(running(on_server(timed_out()), "0.0.0.0:6379"), "10.0.0.7", "drop");
+        assert_eq!(first(&file), Some(("server-firewall-drops", Band::Confirmed)));
+    }
+
+    #[test]
+    fn ruled_out_by_an_accept_or_an_answer() {
+        assert!(rules_out(&ServerFirewallDrops, &judged(on_server(timed_out()), "10.0.0.7", "accept")));
+        assert!(rules_out(&ServerFirewallDrops, &refused()));
+    }
+
+    #[test]
+    fn undecided_is_not_confirmed() {
+        let file = judged(on_server(timed_out()), "10.0.0.7", "undecided");
+        assert_eq!(bearings(&ServerFirewallDrops, &file), [Bearing::Weak]);
+    }
+
+    #[test]
+    fn the_kernels_drop_reason_is_strong() {
+        let mut file = on_server(timed_out());
+        file.server.drop = seen(Drops { reasons: [("NETFILTER_DROP".to_owned(), 3)].into() });
+        assert_eq!(bearings(&ServerFirewallDrops, &file), [Bearing::Strong]);
+    }
+
+    #[test]
+    fn a_lone_client_confirms_nothing() {
+        assert!(silent(&ServerFirewallDrops, &timed_out()));
+        assert!(!confirms(&ServerFirewallDrops, &timed_out()));
+        let (id, band) = first(&timed_out()).unwrap();
+        assert_eq!((id, band), ("server-firewall-drops", Band::Possible));
+    }
+
+    #[test]
+    fn warns_of_other_hosts_kept_out() {
+        let file = judged(running(on_server(talks(pong_talk(&[]))), "0.0.0.0:6379"), "10.0.0.99", "drop");
+        assert!(ServerFirewallDrops.latent(&Case::new(&file)).is_some());
+        let file = judged(running(on_server(talks(pong_talk(&[]))), "127.0.0.1:6379"), "10.0.0.99", "drop");
+        assert!(ServerFirewallDrops.latent(&Case::new(&file)).is_none());
+    }
+}

@@ -1,0 +1,131 @@
+//! What the firewall causes have in common: the rule that lets the client in, in the words of its owner.
+
+use crate::cause::common::{public_address, sh, source_or_blank};
+use crate::cause::{Fix, Risk};
+use crate::diagnosis::{Case, Symptom};
+use crate::evidence::client::{Dial, Reach};
+use crate::evidence::server::Verdict;
+
+/// Symptoms of a connection that was rejected by somebody.
+pub(super) fn rejected(symptom: Symptom) -> bool {
+    matches!(symptom, Symptom::Refused | Symptom::Unreachable)
+}
+
+/// What is known of how far the SYN got.
+pub(super) fn reach<'a>(case: &Case<'a>) -> Option<&'a Reach> {
+    case.dials().iter().find_map(|d| d.reach.as_ref())
+}
+
+/// The dial that an ICMP error answered.
+pub(super) fn answered_by_icmp<'a>(case: &Case<'a>) -> Option<&'a Dial> {
+    case.dials().iter().find(|d| d.icmp.is_some())
+}
+
+/// A RST that another machine than the host's own closed port sends: its TTL is another.
+pub(super) fn foreign_rst(case: &Case<'_>) -> Option<(u8, u8)> {
+    case.dials().iter().find_map(|d| {
+        let rst = d.rst.as_ref()?;
+        let own = rst.closed_port_ttl?;
+        (own != rst.ttl).then_some((rst.ttl, own))
+    })
+}
+
+/// Lets the client in, and nobody else, in the words of whoever owns the rule.
+pub(super) fn allow(case: &Case<'_>, verdict: Option<&Verdict>) -> Fix {
+    let port = case.ask.port;
+    let source = source_or_blank(case);
+    let v6 = source.contains(':');
+    let owner = verdict.and_then(|v| v.owner.as_deref()).unwrap_or_default();
+    let on = if case.server_seen() { "" } else { "on the Redis host: " };
+    let fix = Fix::new(Risk::Ask, format!("{on}admit {source} to port {port}, and nobody else"));
+    let family = if v6 { "ipv6" } else { "ipv4" };
+    let rich = format!(
+        "rule family=\"{family}\" source address=\"{source}\" port port=\"{port}\" protocol=\"tcp\" accept"
+    );
+    if owner.starts_with("ufw") {
+        return fix
+            .run(
+                "before every other rule: one appended after a deny has no effect",
+                format!("ufw prepend allow proto tcp from {source} to any port {port}"),
+            )
+            .run("see it", "ufw status numbered");
+    }
+    if owner.starts_with("firewalld") {
+        let zone = owner.split_once("zone ").map(|(_, z)| z.trim()).filter(|z| !z.is_empty());
+        let fix = match zone {
+            Some(_) => fix,
+            None => fix.run("see which zone the traffic comes in by", "firewall-cmd --get-active-zones"),
+        };
+        let zone = sh(zone.unwrap_or("ZONE"));
+        return fix.run("for now", format!("firewall-cmd --zone={zone} --add-rich-rule='{rich}'")).run(
+            "and after a reload or restart",
+            format!("firewall-cmd --permanent --zone={zone} --add-rich-rule='{rich}'"),
+        );
+    }
+    if owner.starts_with("iptables") || owner.starts_with("ip6tables") {
+        let program = if v6 { "ip6tables" } else { "iptables" };
+        let chain =
+            verdict.and_then(|v| v.chain.as_deref()).and_then(|c| c.rsplit(' ').next()).unwrap_or("INPUT");
+        return fix
+            .run(
+                "at the head of the chain: a rule appended after the one that decides has no effect",
+                format!("{program} -I {} 1 -s {source} -p tcp --dport {port} -j ACCEPT", sh(chain)),
+            )
+            .step(format!(
+                "keep it over a restart the way this host keeps its rules ({program}-save only prints them; netfilter-persistent save stores them where it is installed)"
+            ));
+    }
+    let to = public_address(case).map(|a| if a.is_ipv6() { "ip6" } else { "ip" });
+    let saddr = if v6 { "ip6" } else { to.unwrap_or("ip") };
+    match verdict.and_then(|v| v.chain.as_deref()) {
+        Some(chain) => fix
+            .run(
+                "at the head of the chain: a rule added after the one that decides has no effect",
+                format!("nft insert rule {} {saddr} saddr {source} tcp dport {port} accept", chain_words(chain)),
+            )
+            .step("keep it: write the same rule into /etc/nftables.conf (or the file this host loads)"),
+        None => fix
+            .run("see who owns the rules there", "nft list ruleset; ufw status verbose; firewall-cmd --get-active-zones")
+            .step(format!(
+                "allow it where the rules are kept: ufw prepend allow proto tcp from {source} to any port {port}, or the rich rule of the zone, or an nft rule before the one that decides"
+            )),
+    }
+}
+
+/// `inet filter input`, each word safe for a shell.
+fn chain_words(chain: &str) -> String {
+    chain.split_whitespace().map(sh).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::allow;
+    use crate::cause::testing::refused;
+    use crate::diagnosis::Case;
+    use crate::evidence::server::Verdict;
+
+    #[test]
+    fn every_owner_gets_a_rule_for_one_client_only() {
+        let file = refused();
+        for (owner, chain, expect) in [
+            ("ufw", "ip filter ufw-user-input", "ufw prepend allow proto tcp from 10.0.0.7 to any port 6379"),
+            (
+                "firewalld, zone public",
+                "inet firewalld x",
+                "--zone=public --add-rich-rule='rule family=\"ipv4\" source address=\"10.0.0.7\"",
+            ),
+            ("iptables", "filter INPUT", "iptables -I INPUT 1 -s 10.0.0.7 -p tcp --dport 6379 -j ACCEPT"),
+            (
+                "nft",
+                "inet filter input",
+                "nft insert rule inet filter input ip saddr 10.0.0.7 tcp dport 6379 accept",
+            ),
+        ] {
+            let verdict =
+                Verdict { owner: Some(owner.into()), chain: Some(chain.into()), ..Verdict::default() };
+            let fix = allow(&Case::new(&file), Some(&verdict));
+            let commands: Vec<_> = fix.steps.iter().filter_map(|s| s.command.clone()).collect();
+            assert!(commands.iter().any(|c| c.contains(expect)), "{commands:?}");
+        }
+    }
+}
