@@ -112,7 +112,11 @@ impl Cause for ClientFirewallBlocks {
         Some(match verdict.and_then(|v| v.chain.as_deref()) {
             Some(chain) => fix.run(
                 "at the head of the chain",
-                format!("nft insert rule {chain} {family} daddr {to} tcp dport {port} accept"),
+                format!(
+                    "nft insert rule {} {family} daddr {} tcp dport {port} accept",
+                    super::shared::chain_words(chain),
+                    sh(&to)
+                ),
             ),
             None => fix
                 .run("see this machine's own rules", "nft list ruleset")

@@ -93,7 +93,7 @@ pub(super) fn allow(case: &Case<'_>, verdict: Option<&Verdict>) -> Fix {
 }
 
 /// `inet filter input`, each word safe for a shell.
-fn chain_words(chain: &str) -> String {
+pub(super) fn chain_words(chain: &str) -> String {
     chain.split_whitespace().map(sh).collect::<Vec<_>>().join(" ")
 }
 
