@@ -3,6 +3,7 @@
 //! One direction: [`target`] says what is dialled, [`probe`] looks and fills the [`evidence`], [`cause`] and
 //! [`diagnosis`] judge it without looking, [`report`] words the judgement without deciding anything.
 
+pub mod apply;
 pub mod cause;
 pub mod cli;
 pub mod diagnosis;

@@ -1,0 +1,214 @@
+//! CONFIG SET on the running server, so that no restart is needed.
+//!
+//! A password set this way is in the file too (the plan writes it there first); the undo reads it from there, so the
+//! receipt needs none.
+
+use super::{Change, Fault, State};
+use crate::secret::Secret;
+use crate::sys;
+use crate::wire::resp;
+use serde::{Deserialize, Serialize};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+/// Limit of one exchange.
+const LIMIT: Duration = Duration::from_secs(3);
+
+/// How the server is reached on its own host.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "kebab-case")]
+pub enum Door {
+    /// TCP, usually loopback.
+    Tcp {
+        /// Address.
+        at: SocketAddr,
+    },
+    /// Unix socket.
+    Unix {
+        /// Path.
+        path: String,
+    },
+}
+
+/// One directive of the running server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ConfigSet {
+    /// Where.
+    pub door: Door,
+    /// Directive.
+    pub directive: String,
+    /// New value; for a secret only in memory.
+    pub value: Option<String>,
+    /// New secret value.
+    #[serde(skip)]
+    pub secret: Option<Secret>,
+    /// The directive is a secret: only set or empty is stored.
+    pub is_secret: bool,
+    /// The configuration file that has the password.
+    pub file: Option<String>,
+    /// User name and password that the operator gave.
+    #[serde(skip)]
+    pub login: Option<(Option<String>, Secret)>,
+}
+
+trait Both: Read + Write {}
+impl<T: Read + Write> Both for T {}
+
+impl ConfigSet {
+    fn open(&self) -> Result<Box<dyn Both>, Fault> {
+        let fault = |e: std::io::Error| {
+            Fault::new(format!("cannot reach the running server: {}", sys::errno_name(&e)))
+        };
+        match &self.door {
+            Door::Tcp { at } => {
+                let stream = TcpStream::connect_timeout(at, LIMIT).map_err(fault)?;
+                stream.set_read_timeout(Some(LIMIT)).map_err(fault)?;
+                stream.set_write_timeout(Some(LIMIT)).map_err(fault)?;
+                Ok(Box::new(stream))
+            }
+            Door::Unix { path } => {
+                let stream = UnixStream::connect(path).map_err(fault)?;
+                stream.set_read_timeout(Some(LIMIT)).map_err(fault)?;
+                stream.set_write_timeout(Some(LIMIT)).map_err(fault)?;
+                Ok(Box::new(stream))
+            }
+        }
+    }
+
+    /// A connection that may do CONFIG: as it is, else with the operator's login, else with the file's password.
+    fn session(&self) -> Result<Session, Fault> {
+        let mut session = Session { io: self.open()?, reader: resp::Decoder::new(resp::Bounds::default()) };
+        let first = session.ask(&["PING"])?;
+        if first.is_ok() {
+            return Ok(session);
+        }
+        let from_file = || self.file.as_deref().and_then(requirepass_of);
+        let (user, password) = match &self.login {
+            Some((user, password)) => (user.clone(), password.clone()),
+            None => (
+                None,
+                from_file().ok_or_else(|| {
+                    Fault::new("the running server wants a password that is not known here")
+                })?,
+            ),
+        };
+        let said = match &user {
+            Some(user) => session.ask(&["AUTH", user, password.reveal()])?,
+            None => session.ask(&["AUTH", password.reveal()])?,
+        };
+        said.map_err(|e| Fault::new(format!("AUTH on the running server: {}", password.scrub(&e))))?;
+        Ok(session)
+    }
+
+    fn set(&self, value: &str) -> Result<(), Fault> {
+        let mut session = self.session()?;
+        let said = session.ask(&["CONFIG", "SET", &self.directive, value])?;
+        let scrub = |e: String| if self.is_secret { Secret::new(value).scrub(&e) } else { e };
+        said.map(drop).map_err(|e| Fault::new(format!("CONFIG SET {}: {}", self.directive, scrub(e))))
+    }
+}
+
+struct Session {
+    io: Box<dyn Both>,
+    reader: resp::Decoder,
+}
+
+impl Session {
+    /// One command and its reply: text, or the error's text.
+    fn ask(&mut self, parts: &[&str]) -> Result<Result<Vec<String>, String>, Fault> {
+        let fault = |what: String| Fault::new(format!("the running server: {what}"));
+        self.io.write_all(&resp::command(parts)).map_err(|e| fault(sys::errno_name(&e)))?;
+        let mut buffer = [0u8; 4096];
+        loop {
+            match self.reader.next() {
+                Ok(Some(value)) => return Ok(plain(&value)),
+                Ok(None) => {}
+                Err(e) => return Err(fault(format!("{e:?}"))),
+            }
+            match self.io.read(&mut buffer) {
+                Ok(0) => return Err(fault("closed the connection".to_owned())),
+                Ok(n) => self.reader.feed(&buffer[..n]),
+                Err(e) => return Err(fault(sys::errno_name(&e))),
+            }
+        }
+    }
+}
+
+fn plain(value: &resp::Value) -> Result<Vec<String>, String> {
+    if let resp::Value::Error(text) = value {
+        return Err(crate::text::shown(text, 300));
+    }
+    match value.items() {
+        Some(items) => Ok(items.iter().filter_map(resp::Value::text).collect()),
+        None => Ok(value.text().into_iter().collect()),
+    }
+}
+
+/// The password that a configuration file sets, read at the moment it is needed.
+fn requirepass_of(path: &str) -> Option<Secret> {
+    let text = sys::read(path, sys::FILE_MAX).ok()?;
+    let document = redis_conf::Document::parse(&text);
+    let line = *document.find("requirepass").last()?;
+    let line = String::from_utf8_lossy(document.line(line)?).into_owned();
+    let value = line.trim().split_once(char::is_whitespace)?.1.trim();
+    let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
+    Some(Secret::new(value))
+}
+
+impl Change for ConfigSet {
+    fn says(&self) -> String {
+        format!(
+            "CONFIG SET {} {}",
+            self.directive,
+            if self.is_secret { "***" } else { self.value.as_deref().unwrap_or_default() }
+        )
+    }
+
+    fn command(&self) -> Option<String> {
+        let value = if self.is_secret {
+            "…".to_owned()
+        } else {
+            format!("\"{}\"", self.value.as_deref().unwrap_or_default())
+        };
+        let door = match &self.door {
+            Door::Tcp { at } => format!("-h {} -p {}", at.ip(), at.port()),
+            Door::Unix { path } => format!("-s {path}"),
+        };
+        Some(format!("redis-cli {door} CONFIG SET {} {value}", self.directive))
+    }
+
+    fn observe(&self) -> Result<State, Fault> {
+        let reply = self.session()?.ask(&["CONFIG", "GET", &self.directive])?;
+        let reply = reply.map_err(|e| Fault::new(format!("CONFIG GET {}: {e}", self.directive)))?;
+        let value = reply.get(1).cloned().unwrap_or_default();
+        Ok(match self.is_secret {
+            true => serde_json::json!({ "set": !value.is_empty() }),
+            false => serde_json::json!({ "value": value }),
+        })
+    }
+
+    fn apply(&mut self, before: &State) -> Result<(), Fault> {
+        if self.is_secret && before["set"] == true {
+            return Err(Fault::conflict(format!("{} is set already", self.directive)));
+        }
+        match (&self.secret, &self.value) {
+            (Some(secret), _) => self.set(secret.reveal()),
+            (None, Some(value)) => self.set(value),
+            (None, None) => Err(Fault::new("the value is not in memory any more")),
+        }
+    }
+
+    fn is_ours(&self, now: &State) -> bool {
+        if self.is_secret {
+            now["set"] == true
+        } else {
+            self.value.as_deref().is_some_and(|v| now["value"] == v)
+        }
+    }
+
+    fn restore(&self, before: &State) -> Result<(), Fault> {
+        if self.is_secret { self.set("") } else { self.set(before["value"].as_str().unwrap_or_default()) }
+    }
+}

@@ -1,0 +1,314 @@
+//! Changes lines of a file, atomically: written beside it, synced, renamed over it, with owner, mode and extended
+//! attributes (ACL, SELinux label) kept.
+//!
+//! The receipt holds the lines that were replaced and digests of both states, not the new lines: a new line may be
+//! a password. A line that is a secret itself is never replaced.
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the writer of files")]
+
+use super::{Change, Fault, State};
+use crate::sys;
+use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// An edit of one file.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct EditFile {
+    path: String,
+    says: String,
+    /// Digest of the content before and after.
+    before: String,
+    after: String,
+    /// Replaced parts, in order, in line numbers of the new content (from 0).
+    hunks: Vec<Hunk>,
+    /// The new content; in memory only.
+    #[serde(skip)]
+    content: Option<Vec<u8>>,
+    /// For the diff that is shown, secrets replaced; in memory only.
+    #[serde(skip)]
+    diff: String,
+}
+
+impl std::fmt::Debug for EditFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "EditFile({})", self.path)
+    }
+}
+
+/// `added` lines at `at` stand where `removed` stood.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+struct Hunk {
+    at: usize,
+    added: usize,
+    removed: Vec<Vec<u8>>,
+}
+
+fn digest(bytes: &[u8]) -> String {
+    ring::digest::digest(&ring::digest::SHA256, bytes).as_ref().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn lines(bytes: &[u8]) -> Vec<&[u8]> {
+    bytes.split_inclusive(|b| *b == b'\n').collect()
+}
+
+impl EditFile {
+    /// An edit that makes `before` into `after`. `secret` tells which lines must not be stored or shown.
+    /// None when there is nothing to change; an error when a secret line would have to be stored.
+    pub fn new(
+        path: &str,
+        says: &str,
+        before: &[u8],
+        after: Vec<u8>,
+        secret: impl Fn(&[u8]) -> bool,
+    ) -> Result<Option<Self>, Fault> {
+        if before == after {
+            return Ok(None);
+        }
+        let (old, new) = (lines(before), lines(&after));
+        let hunks = hunks(&old, &new);
+        if hunks.iter().flat_map(|h| &h.removed).any(|l| secret(l)) {
+            return Err(Fault::new(format!(
+                "{path}: the line to change holds a secret, which no receipt may store; change it by hand"
+            )));
+        }
+        let diff = diff(&old, &new, &hunks, secret);
+        Ok(Some(Self {
+            path: path.to_owned(),
+            says: says.to_owned(),
+            before: digest(before),
+            after: digest(&after),
+            hunks,
+            diff,
+            content: Some(after),
+        }))
+    }
+
+    /// The change as a diff, secrets replaced.
+    pub fn diff(&self) -> &str {
+        &self.diff
+    }
+
+    /// The file.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+/// Hunks between two line lists: common head and tail, and between them a greedy match of equal lines.
+fn hunks(old: &[&[u8]], new: &[&[u8]]) -> Vec<Hunk> {
+    let mut hunks = Vec::new();
+    let (mut i, mut j) = (0, 0);
+    while i < old.len() || j < new.len() {
+        if i < old.len() && j < new.len() && old[i] == new[j] {
+            (i, j) = (i + 1, j + 1);
+            continue;
+        }
+        // The nearest place where both meet again; edits are small, so the search is.
+        let (mut skip_old, mut skip_new) = (old.len() - i, new.len() - j);
+        'search: for distance in 1..=64usize {
+            for a in 0..=distance {
+                let b = distance - a;
+                if old.get(i + a).is_some() && old.get(i + a) == new.get(j + b) {
+                    (skip_old, skip_new) = (a, b);
+                    break 'search;
+                }
+            }
+        }
+        let removed = old[i..i + skip_old].iter().map(|l| l.to_vec()).collect();
+        hunks.push(Hunk { at: j, added: skip_new, removed });
+        (i, j) = (i + skip_old, j + skip_new);
+    }
+    hunks
+}
+
+fn diff(old: &[&[u8]], new: &[&[u8]], hunks: &[Hunk], secret: impl Fn(&[u8]) -> bool) -> String {
+    let mut out = String::new();
+    let mut shift: isize = 0;
+    let shown = |line: &[u8]| {
+        let text = if secret(line) { redis_conf_name(line) } else { line.to_vec() };
+        crate::text::shown(text.trim_ascii_end(), 200)
+    };
+    for hunk in hunks {
+        let from = (hunk.at as isize - shift) as usize;
+        out.push_str(&format!("@@ line {} @@\n", from + 1));
+        debug_assert!(from + hunk.removed.len() <= old.len());
+        for line in &hunk.removed {
+            out.push_str(&format!("-{}\n", shown(line)));
+        }
+        for line in &new[hunk.at..hunk.at + hunk.added] {
+            out.push_str(&format!("+{}\n", shown(line)));
+        }
+        shift += hunk.added as isize - hunk.removed.len() as isize;
+    }
+    out
+}
+
+/// `requirepass ***` of a secret line.
+fn redis_conf_name(line: &[u8]) -> Vec<u8> {
+    let name: Vec<u8> = line.iter().copied().take_while(|b| !b.is_ascii_whitespace() && *b != b'=').collect();
+    [name.as_slice(), b" ***"].concat()
+}
+
+impl Change for EditFile {
+    fn says(&self) -> String {
+        format!("{}: {}", self.path, self.says)
+    }
+
+    fn command(&self) -> Option<String> {
+        None
+    }
+
+    fn observe(&self) -> Result<State, Fault> {
+        let real = real_path(&self.path)?;
+        let bytes = whole(&real)?;
+        Ok(serde_json::json!({ "sha256": digest(&bytes) }))
+    }
+
+    fn apply(&mut self, before: &State) -> Result<(), Fault> {
+        if before["sha256"] != self.before.as_str() {
+            return Err(Fault::conflict(format!("{} changed since the plan was made", self.path)));
+        }
+        let content =
+            self.content.take().ok_or_else(|| Fault::new("the new content is not in memory any more"))?;
+        replace(&real_path(&self.path)?, &content)
+    }
+
+    fn is_ours(&self, now: &State) -> bool {
+        now["sha256"] == self.after.as_str()
+    }
+
+    fn restore(&self, before: &State) -> Result<(), Fault> {
+        let real = real_path(&self.path)?;
+        let now = whole(&real)?;
+        let new = lines(&now);
+        let mut old: Vec<u8> = Vec::new();
+        let mut next = 0;
+        for hunk in &self.hunks {
+            let untouched =
+                new.get(next..hunk.at).ok_or_else(|| Fault::conflict("it is shorter than we left it"))?;
+            old.extend(untouched.concat());
+            old.extend(hunk.removed.concat());
+            next = hunk.at + hunk.added;
+        }
+        old.extend(new.get(next..).unwrap_or_default().concat());
+        if before["sha256"] != digest(&old).as_str() {
+            return Err(Fault::conflict(format!("{} is not as it was left; nothing written", self.path)));
+        }
+        replace(&real, &old)
+    }
+}
+
+/// Configuration management links files into place: the file behind the link is changed, not the link.
+fn real_path(path: &str) -> Result<PathBuf, Fault> {
+    std::fs::canonicalize(path).map_err(|e| Fault::new(format!("{path}: {}", sys::errno_name(&e))))
+}
+
+/// The whole file; a cut one must not be written back.
+fn whole(path: &Path) -> Result<Vec<u8>, Fault> {
+    let bytes = sys::read(path, sys::FILE_MAX)
+        .map_err(|e| Fault::new(format!("{}: {}", path.display(), sys::errno_name(&e))))?;
+    if bytes.len() >= sys::FILE_MAX {
+        return Err(Fault::new(format!("{} is larger than {} bytes", path.display(), sys::FILE_MAX)));
+    }
+    Ok(bytes)
+}
+
+/// Replaces a file's content so that after a power cut it is the old one or the new one, whole.
+pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), Fault> {
+    let fault = |what: &str, e: &std::io::Error| {
+        Fault::new(format!("cannot {what} {}: {}", path.display(), sys::errno_name(e)))
+    };
+    let directory =
+        path.parent().ok_or_else(|| Fault::new(format!("{} has no directory", path.display())))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let beside = directory.join(format!(".{name}.nopong-{}", nix::unistd::getpid()));
+    let old = std::fs::metadata(path).map_err(|e| fault("read", &e))?;
+    // A leftover of a killed run with the same pid is ours by its name.
+    drop(std::fs::remove_file(&beside));
+    let write = || -> std::io::Result<()> {
+        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&beside)?;
+        file.write_all(content)?;
+        std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()))?;
+        file.set_permissions(old.permissions())?;
+        copy_attributes(path, &beside)?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)?;
+        File::open(directory)?.sync_all()
+    };
+    write().map_err(|e| {
+        drop(std::fs::remove_file(&beside));
+        fault("replace", &e)
+    })
+}
+
+/// ACLs and SELinux labels are extended attributes. A file system without them has none to lose.
+fn copy_attributes(from: &Path, to: &Path) -> std::io::Result<()> {
+    let names = match xattr::list(from) {
+        Ok(names) => names,
+        Err(e) if e.raw_os_error() == Some(nix::libc::ENOTSUP) => return Ok(()),
+        Err(e) => return Err(e),
+    };
+    for name in names {
+        if let Some(value) = xattr::get(from, &name)? {
+            xattr::set(to, &name, &value)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edit(before: &str, after: &str) {
+        let dir = std::env::temp_dir().join(format!(
+            "nopong-edit-{}-{:x}",
+            nix::unistd::getpid(),
+            before.len() * 1000 + after.len()
+        ));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("f.conf");
+        std::fs::write(&path, before).unwrap();
+        let mut change = EditFile::new(
+            path.to_str().unwrap(),
+            "test",
+            before.as_bytes(),
+            after.as_bytes().to_vec(),
+            |_| false,
+        )
+        .unwrap()
+        .unwrap();
+        let state = change.observe().unwrap();
+        change.apply(&state).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
+        // What undo has is what was stored: the content is not in it.
+        let stored: EditFile = serde_json::from_str(&serde_json::to_string(&change).unwrap()).unwrap();
+        assert!(stored.is_ours(&stored.observe().unwrap()));
+        stored.restore(&state).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn undo_is_the_identity() {
+        edit("a\nb\nc\n", "a\nB\nc\n");
+        edit("a\nb\nc\n", "a\nb\nx\ny\nc\n");
+        edit("a\nb\nc", "a\nc");
+        edit("", "requirepass x\n");
+        edit("bind 127.0.0.1\nport 1\n# end", "bind 127.0.0.1 10.0.0.5\nport 1\n# end\nrequirepass q\n");
+    }
+
+    #[test]
+    fn a_receipt_holds_no_secret() {
+        let secret = |l: &[u8]| l.starts_with(b"requirepass");
+        let change =
+            EditFile::new("/x", "t", b"a\n", b"a\nrequirepass hunter22\n".to_vec(), secret).unwrap().unwrap();
+        assert!(!serde_json::to_string(&change).unwrap().contains("hunter22"));
+        assert!(!change.diff().contains("hunter22"));
+        assert!(
+            EditFile::new("/x", "t", b"requirepass old\n", b"requirepass new\n".to_vec(), secret).is_err()
+        );
+    }
+}

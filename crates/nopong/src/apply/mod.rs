@@ -1,0 +1,192 @@
+//! The only writer. A change is observed, its undo is on disk and synced, and only then is it made.
+//!
+//! One file for each kind of change. A receipt is the journal of one fix: after a kill at any moment, `nopong undo`
+//! reads it and puts back what was done, in reverse order. What somebody changed since is never overwritten.
+
+mod config_set;
+mod edit_file;
+mod journal;
+mod ownership;
+mod restart;
+mod rules;
+mod timer;
+mod unit_state;
+
+pub use config_set::{ConfigSet, Door};
+pub use edit_file::EditFile;
+pub use journal::{Journal, Place, Receipt};
+pub use ownership::Ownership;
+pub use restart::{Restart, When};
+pub use rules::{Firewalld, Iptables, Nft, Ufw};
+pub use timer::Timer;
+pub use unit_state::UnitState;
+
+use serde::{Deserialize, Serialize};
+
+/// What something looks like, as data: compared, stored in the receipt, never with a secret in it.
+pub type State = serde_json::Value;
+
+/// Why a change could not be made or undone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// A fragment naming the thing.
+    pub says: String,
+    /// Somebody changed the thing since: it was left alone.
+    pub conflict: bool,
+}
+
+impl Fault {
+    /// An ordinary failure.
+    pub fn new(says: impl Into<String>) -> Self {
+        Self { says: says.into(), conflict: false }
+    }
+    /// Left alone, because it is not as we left it.
+    pub fn conflict(says: impl Into<String>) -> Self {
+        Self { says: says.into(), conflict: true }
+    }
+}
+
+/// One kind of change.
+pub trait Change {
+    /// What it does, one sentence.
+    fn says(&self) -> String;
+    /// The command a person would run for the same, when there is one.
+    fn command(&self) -> Option<String>;
+    /// The state that it changes.
+    fn observe(&self) -> Result<State, Fault>;
+    /// Makes the change.
+    fn apply(&mut self, before: &State) -> Result<(), Fault>;
+    /// `now` is what this change leaves behind, even when nobody could write that down.
+    fn is_ours(&self, now: &State) -> bool;
+    /// Puts `before` back.
+    fn restore(&self, before: &State) -> Result<(), Fault>;
+}
+
+/// Every kind of change, as the receipt stores it. Kinds are added, never renamed: old receipts load for ever.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Action {
+    /// A file's lines.
+    EditFile(EditFile),
+    /// Owner, group and mode of a path.
+    Ownership(Ownership),
+    /// Running, enabled, masked.
+    UnitState(UnitState),
+    /// A restart, now or when undone.
+    Restart(Restart),
+    /// A setting of the running server.
+    ConfigSet(ConfigSet),
+    /// A ufw rule.
+    Ufw(Ufw),
+    /// A firewalld rich rule.
+    Firewalld(Firewalld),
+    /// An nft rule.
+    Nft(Nft),
+    /// An iptables rule.
+    Iptables(Iptables),
+}
+
+impl Action {
+    /// As a change.
+    pub fn change(&self) -> &dyn Change {
+        match self {
+            Self::EditFile(c) => c,
+            Self::Ownership(c) => c,
+            Self::UnitState(c) => c,
+            Self::Restart(c) => c,
+            Self::ConfigSet(c) => c,
+            Self::Ufw(c) => c,
+            Self::Firewalld(c) => c,
+            Self::Nft(c) => c,
+            Self::Iptables(c) => c,
+        }
+    }
+
+    fn change_mut(&mut self) -> &mut dyn Change {
+        match self {
+            Self::EditFile(c) => c,
+            Self::Ownership(c) => c,
+            Self::UnitState(c) => c,
+            Self::Restart(c) => c,
+            Self::ConfigSet(c) => c,
+            Self::Ufw(c) => c,
+            Self::Firewalld(c) => c,
+            Self::Nft(c) => c,
+            Self::Iptables(c) => c,
+        }
+    }
+}
+
+/// Makes every change in order, each written down and synced first. Stops at the first that fails.
+pub fn apply(journal: &mut Journal, actions: &mut [Action]) -> Result<(), Fault> {
+    for (number, action) in actions.iter_mut().enumerate() {
+        let before = action.change().observe()?;
+        journal.intend(number, action, &before)?;
+        action.change_mut().apply(&before)?;
+        let after = action.change().observe()?;
+        journal.done(number, &after)?;
+    }
+    Ok(())
+}
+
+/// What became of an undo.
+#[derive(Debug, Default)]
+pub struct Undone {
+    /// What was put back.
+    pub restored: Vec<String>,
+    /// What could not be, and why.
+    pub failed: Vec<(String, Fault)>,
+}
+
+/// Puts back, newest first, whatever the receipt says was begun. Goes on after a failure: less left behind is better.
+pub fn undo(journal: &mut Journal) -> Undone {
+    let mut undone = Undone::default();
+    for step in journal.receipt().open_steps() {
+        let change = step.action.change();
+        match put_back(change, &step.before, step.after.as_ref()) {
+            Ok(changed) => {
+                if changed {
+                    undone.restored.push(change.says());
+                }
+                if let Err(fault) = journal.undone(step.number) {
+                    undone.failed.push((change.says(), fault));
+                }
+            }
+            Err(fault) => undone.failed.push((change.says(), fault)),
+        }
+    }
+    if undone.failed.is_empty()
+        && let Err(fault) = journal.close("undone")
+    {
+        undone.failed.push(("the receipt".to_owned(), fault));
+    }
+    undone
+}
+
+fn put_back(change: &dyn Change, before: &State, after: Option<&State>) -> Result<bool, Fault> {
+    let now = change.observe()?;
+    if now == *before {
+        // Killed before the change was made, or somebody put it back: nothing to do.
+        return change.restore_if_unseen(before);
+    }
+    if after != Some(&now) && !change.is_ours(&now) {
+        return Err(Fault::conflict("somebody changed it since; left as it is"));
+    }
+    change.restore(before)?;
+    if change.observe()? == *before { Ok(true) } else { Err(Fault::new("it did not go back to what it was")) }
+}
+
+/// Changes whose effect no state shows (a restart) are undone by doing.
+trait Unseen {
+    fn restore_if_unseen(&self, before: &State) -> Result<bool, Fault>;
+}
+
+impl Unseen for dyn Change + '_ {
+    fn restore_if_unseen(&self, before: &State) -> Result<bool, Fault> {
+        if before.get("unseen").is_some() {
+            self.restore(before)?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+}

@@ -1,0 +1,112 @@
+//! Whether a systemd unit runs, is enabled, is masked. Needs root (or polkit's permission).
+
+use super::{Change, Fault, State};
+use crate::sys;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// A start may have to load a data set; systemd's own limit ends it earlier.
+const VERB: Duration = Duration::from_secs(120);
+/// A question.
+const ASK: Duration = Duration::from_secs(5);
+
+/// A wish for a unit.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct UnitState {
+    /// Canonical name.
+    pub unit: String,
+    /// Remove a mask first.
+    pub unmask: bool,
+    /// Forget earlier failures, so that the start limit does not refuse.
+    pub reset_failed: bool,
+    /// Start it.
+    pub start: bool,
+    /// Start it at boot.
+    pub enable: bool,
+}
+
+/// Runs systemctl.
+pub(super) fn systemctl(arguments: &[&str], limit: Duration) -> Result<String, Fault> {
+    let program = sys::program("systemctl").ok_or_else(|| Fault::new("systemctl is not here"))?;
+    let program = program.to_string_lossy().into_owned();
+    let argv: Vec<&str> = std::iter::once(program.as_str()).chain(arguments.iter().copied()).collect();
+    let shown = format!("systemctl {}", arguments.join(" "));
+    let output = sys::run(&argv, limit, 64 << 10).map_err(|why| Fault::new(format!("{shown}: {why}")))?;
+    if output.code == Some(0) {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(Fault::new(format!("{shown} failed: {}", crate::text::shown(output.stderr.trim_ascii(), 300))))
+}
+
+/// Active state, and file state, of a unit.
+pub(super) fn states(unit: &str) -> Result<(String, String), Fault> {
+    let text = systemctl(&["show", "-p", "ActiveState,UnitFileState", "--", unit], ASK)?;
+    let value = |key: &str| text.lines().find_map(|l| l.strip_prefix(key)).unwrap_or_default().to_owned();
+    Ok((value("ActiveState="), value("UnitFileState=")))
+}
+
+impl UnitState {
+    fn words(&self) -> Vec<String> {
+        let words = [
+            ("unmask", self.unmask),
+            ("reset-failed", self.reset_failed),
+            ("enable", self.enable),
+            ("start", self.start),
+        ];
+        words.into_iter().filter(|(_, on)| *on).map(|(w, _)| w.to_owned()).collect()
+    }
+}
+
+impl Change for UnitState {
+    fn says(&self) -> String {
+        format!("{} {}", self.words().join(", "), self.unit)
+    }
+
+    fn command(&self) -> Option<String> {
+        Some(
+            self.words()
+                .iter()
+                .map(|w| format!("systemctl {w} {}", self.unit))
+                .collect::<Vec<_>>()
+                .join(" && "),
+        )
+    }
+
+    fn observe(&self) -> Result<State, Fault> {
+        let (active, file) = states(&self.unit)?;
+        // `failed` and `inactive` are the same to a client, and a failure cannot be put back.
+        let runs = matches!(active.as_str(), "active" | "activating" | "reloading");
+        Ok(serde_json::json!({ "runs": runs, "file": file }))
+    }
+
+    fn apply(&mut self, _before: &State) -> Result<(), Fault> {
+        for word in self.words() {
+            let failed = systemctl(&[&word, "--", &self.unit], VERB);
+            // A unit that never failed has nothing to reset.
+            if word != "reset-failed" {
+                failed?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_ours(&self, now: &State) -> bool {
+        let enabled = now["file"] == "enabled" || now["file"] == "enabled-runtime";
+        (!self.start || now["runs"] == true)
+            && (!self.enable || enabled)
+            && (!self.unmask || now["file"] != "masked")
+    }
+
+    fn restore(&self, before: &State) -> Result<(), Fault> {
+        if self.start && before["runs"] == false {
+            systemctl(&["stop", "--", &self.unit], VERB)?;
+        }
+        if self.enable && before["file"] == "disabled" {
+            systemctl(&["disable", "--", &self.unit], VERB)?;
+        }
+        if before["file"] == "masked" {
+            systemctl(&["mask", "--", &self.unit], VERB)?;
+        }
+        Ok(())
+    }
+}
