@@ -179,8 +179,8 @@ fn judged(lab: &Instance, scenario: &Scenario, expect: &Expect, vantage: &str) -
     if peak_kb > PEAK_KB {
         wrong.push(format!("peak memory {peak_kb} KiB"));
     }
-    if stderr.contains("panicked") {
-        wrong.push("panicked".into());
+    if stderr.contains("panicked") || stderr.contains("a defect of nopong") {
+        wrong.push("a defect: see stderr".into());
     }
     Ok(Judged {
         scenario: scenario.name.clone(),
