@@ -2,8 +2,8 @@
 
 use super::{Fail, exit, io};
 use crate::diagnosis::Diagnosis;
-use crate::evidence::CaseFile;
-use crate::probe::{Request, TlsOptions};
+use crate::evidence::{CaseFile, client::Settings, scrub};
+use crate::probe::{self, Request, TlsOptions};
 use crate::report::{self, Color, Format, Style};
 use crate::secret::Secret;
 use crate::sys;
@@ -102,30 +102,54 @@ fn vantage(text: &str) -> Result<String, String> {
     }
 }
 
+/// A look that is ready to be made.
+#[derive(Debug)]
+pub(super) struct Look {
+    /// What the probes need.
+    pub(super) request: Request,
+    /// Known secrets, which may be in no evidence.
+    secrets: Vec<Secret>,
+    /// No progress is shown.
+    pub(super) quiet: bool,
+}
+
+impl Look {
+    /// Looks; says so on a terminal when it takes longer.
+    pub(super) fn now(&self) -> CaseFile {
+        let progress = (!self.quiet).then(|| io::Progress::after_a_moment("looking …"));
+        let file = probe::look(&self.request);
+        drop(progress);
+        scrub(file, &self.secrets)
+    }
+}
+
 impl Asked {
-    /// The request: target, credentials and limits put together.
-    pub(super) fn request(&self) -> Result<Request, Fail> {
+    /// Target, credentials and limits put together.
+    pub(super) fn look(&self) -> Result<Look, Fail> {
         let here = target::Surroundings::read();
         let mut found = match &self.target {
             Some(text) => target::from_argument(text, &here),
             None => target::from_settings(&here),
         };
-        if self.target.is_some() && found.target.password.is_some() && found.password_in_text {
+        if found.password_in_text {
             io::say(
                 "a password in an argument can be read by every user of this machine (ps): \
                  use REDIS_URL, REDISCLI_AUTH or --askpass",
             );
         }
         if let Some(user) = &self.user {
-            found.target.user = Some(user.clone());
+            (found.target.user, found.target.user_is_name) = (Some(user.clone()), true);
         }
         if self.askpass {
             found.target.password = Some(ask_password()?);
         }
-        Ok(self.request_for(found.target, Some(found.settings)))
+        let mut secrets = here.secrets();
+        secrets.extend(found.target.password.clone());
+        let request = self.request_for(found.target, Some(found.settings));
+        Ok(Look { request, secrets, quiet: false })
     }
 
-    fn request_for(&self, target: Target, settings: Option<crate::evidence::client::Settings>) -> Request {
+    fn request_for(&self, target: Target, settings: Option<Settings>) -> Request {
         Request {
             target,
             settings,

@@ -2,13 +2,18 @@
 
 use super::args::{Asked, Shown};
 use super::{Fail, Verb};
-use crate::{diagnosis, probe};
+use crate::evidence::{CaseFile, bundle};
+use crate::{diagnosis, sys, text};
+use std::path::{Path, PathBuf};
 
 /// Its arguments.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Diagnose {
     #[command(flatten)]
     asked: Asked,
+    /// Judge a bundle of `nopong collect` instead of looking; - for stdin
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "server", "client", "askpass"])]
+    evidence: Option<PathBuf>,
     #[command(flatten)]
     shown: Shown,
 }
@@ -25,9 +30,21 @@ impl Verb for Diagnose {
     const ABOUT: &'static str = "Why is there no PONG, with the proof (the default)";
 
     fn run(self) -> Result<u8, Fail> {
-        let request = self.asked.request()?;
-        let file = probe::look(&request);
-        let diagnosis = diagnosis::diagnose(&file);
-        self.shown.report(&file, &diagnosis)
+        let file = match &self.evidence {
+            Some(path) => saved(path)?,
+            None => self.asked.look()?.now(),
+        };
+        self.shown.report(&file, &diagnosis::diagnose(&file))
     }
+}
+
+/// A bundle, from a file or stdin.
+fn saved(path: &Path) -> Result<CaseFile, Fail> {
+    let (name, bytes) = if path.as_os_str() == "-" {
+        ("standard input".to_owned(), sys::read_stdin(bundle::MAX + 1))
+    } else {
+        (text::shown_str(&path.to_string_lossy(), 200), sys::read(path, bundle::MAX + 1))
+    };
+    let bytes = bytes.map_err(|e| Fail::usage(format!("{name} cannot be read: {}", sys::errno_name(&e))))?;
+    bundle::read(&bytes).map_err(|e| Fail::usage(format!("{name}: {e}")))
 }

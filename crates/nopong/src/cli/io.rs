@@ -31,3 +31,61 @@ pub(super) fn quiet_panics() {
         }
     }));
 }
+
+/// A line on stderr that tells what is being done: on a terminal only, and wiped when dropped.
+pub(super) struct Progress {
+    stop: Option<std::sync::mpsc::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+    terminal: bool,
+}
+
+/// A look shorter than this needs no explanation.
+const MOMENT: std::time::Duration = std::time::Duration::from_millis(300);
+
+impl Progress {
+    /// Says it once a moment has passed.
+    pub(super) fn after_a_moment(text: &'static str) -> Self {
+        let mut progress = Self::shown_at_once();
+        if progress.terminal {
+            let (stop, stopped) = std::sync::mpsc::channel();
+            progress.stop = Some(stop);
+            progress.thread = Some(std::thread::spawn(move || {
+                if stopped.recv_timeout(MOMENT) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                    line(text);
+                }
+            }));
+        }
+        progress
+    }
+
+    /// Says what [`Progress::say`] is given.
+    pub(super) fn shown_at_once() -> Self {
+        use std::io::IsTerminal as _;
+        Self { stop: None, thread: None, terminal: std::io::stderr().is_terminal() }
+    }
+
+    /// Replaces the line.
+    pub(super) fn say(&mut self, text: &str) {
+        if self.terminal {
+            line(&crate::text::shown_str(text, 100));
+        }
+    }
+}
+
+/// Carriage return, text, erase to the end of the line (ECMA-48 EL).
+fn line(text: &str) {
+    let mut err = std::io::stderr().lock();
+    drop(write!(err, "\r{text}\x1b[K").and_then(|()| err.flush()));
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+        if self.terminal {
+            line("");
+        }
+    }
+}

@@ -3,9 +3,13 @@
 //! Nothing here looks or judges: arguments become a [`crate::probe::Request`], a diagnosis becomes an exit code.
 
 mod args;
+mod collect;
 mod diagnose;
 pub mod exit;
+mod explain;
 mod io;
+mod packaging;
+mod wait;
 
 use clap::{ArgMatches, Command};
 use std::ffi::OsString;
@@ -38,7 +42,14 @@ fn run<V: Verb>(matches: &ArgMatches) -> Result<u8, Fail> {
 }
 
 /// The verbs in the order of `--help`. The first is the default one.
-const VERBS: &[Entry] = &[entry::<diagnose::Diagnose>()];
+const VERBS: &[Entry] = &[
+    entry::<diagnose::Diagnose>(),
+    entry::<wait::Wait>(),
+    entry::<explain::Explain>(),
+    entry::<collect::Collect>(),
+    entry::<packaging::Completions>(),
+    entry::<packaging::Man>(),
+];
 
 /// Words of the contract that no version up to this one has built. Without this list `nopong fix` would look for
 /// a host of that name.

@@ -237,7 +237,7 @@ impl<'a> Case<'a> {
     /// The symptom in one sentence.
     pub fn symptom_text(&self) -> String {
         let target = self.target();
-        let dial = self.dial().map(|d| format!(", {}", d.says())).unwrap_or_default();
+        let dial = self.dial().map(|d| format!(": {}", d.how())).unwrap_or_default();
         match self.symptom {
             Symptom::Malformed => self.file.ask.problem.as_ref().map(|p| p.says.clone()).unwrap_or_default(),
             Symptom::NameNotFound => format!("the name {} does not resolve", self.file.ask.host),

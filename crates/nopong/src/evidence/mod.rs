@@ -3,14 +3,19 @@
 //! Nothing here does IO and nothing here judges. "Could not look" is a value with its reason, never a
 //! false: a cause that reads an unknown fact must stay silent about it.
 
+pub mod bundle;
 mod case;
 pub mod client;
 pub mod redact;
 mod says;
+mod scrub;
 pub mod server;
 
+#[doc(hidden)]
+pub use bundle::fuzz_bundle;
 pub use case::{Ask, CaseFile, Client, IDS, Item, Problem, SCHEMA_VERSION, Server, Side};
 pub use says::Says;
+pub use scrub::scrub;
 
 use serde::{Deserialize, Serialize};
 

@@ -68,9 +68,10 @@ impl Says for client::DialOutcome {
     }
 }
 
-impl Says for client::Dial {
-    fn says(&self) -> String {
-        let mut text = format!("{}: {}, {:.1} ms", self.to, self.outcome.says(), self.took_ms);
+impl client::Dial {
+    /// How it ended, without the address.
+    pub fn how(&self) -> String {
+        let mut text = format!("{}, {:.1} ms", self.outcome.says(), self.took_ms);
         if let Some(icmp) = &self.icmp {
             text.push_str(&format!(", {} from {}", icmp.name, icmp.from));
         }
@@ -78,6 +79,12 @@ impl Says for client::Dial {
             text.push_str(&format!(", RST with TTL {}", rst.ttl));
         }
         text
+    }
+}
+
+impl Says for client::Dial {
+    fn says(&self) -> String {
+        format!("{}: {}", self.to, self.how())
     }
 }
 

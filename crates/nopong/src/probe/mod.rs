@@ -31,6 +31,8 @@ pub struct Request {
     pub server_side: bool,
     /// `--server local`: this machine is the Redis host, whatever its address looks like from here.
     pub server_here: bool,
+    /// The client's ladder alone, also after a failure (for `wait`).
+    pub light: bool,
     /// Collect everything even with a PONG (for `collect`).
     pub everything: bool,
 }
@@ -61,6 +63,7 @@ impl Default for Request {
             tls: TlsOptions::default(),
             server_side: true,
             server_here: false,
+            light: false,
             everything: false,
         }
     }
@@ -81,7 +84,7 @@ pub fn look(request: &Request) -> CaseFile {
     file.client.standing = client::standing::look();
     if file.ask.problem.is_none() {
         client::find(request, &mut file);
-        let server_side = request.server_side && (file.ask.local || request.server_here);
+        let server_side = request.server_side && !request.light && (file.ask.local || request.server_here);
         // The sockets and processes are wanted in every case and cost little: read beside the dial.
         let (client_side, base) = std::thread::scope(|scope| {
             let base = server_side.then(|| scope.spawn(|| server::base(request, &file)));
@@ -94,7 +97,7 @@ pub fn look(request: &Request) -> CaseFile {
             file.server = base;
         }
         let healthy = Case::new(&file).symptom == Symptom::Pong;
-        if !healthy || request.everything {
+        if (!healthy && !request.light) || request.everything {
             client::after_failure(request, &mut file);
         }
         if server_side {

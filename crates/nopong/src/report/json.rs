@@ -144,7 +144,16 @@ impl Report {
 
 /// Writes the document.
 pub fn write(file: &CaseFile, diagnosis: &Diagnosis) -> String {
-    serde_json::to_string_pretty(&Report::new(file, diagnosis)).unwrap_or_default()
+    let text = serde_json::to_string_pretty(&Report::new(file, diagnosis)).unwrap_or_default();
+    // JSON leaves C1 controls and bidirectional overrides as they are, and terminals obey them. All of them stand
+    // within strings, where the escape means the same.
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let obeyed = matches!(c, '\u{7f}'..='\u{9f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{2069}' | '\u{feff}');
+        if obeyed { out.push_str(&format!("\\u{:04x}", c as u32)) } else { out.push(c) }
+    }
+    out
 }
 
 fn cause(finding: &Finding) -> Cause {

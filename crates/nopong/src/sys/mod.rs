@@ -53,6 +53,32 @@ pub fn read_tail(path: impl AsRef<Path>, max: u64) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// At most `max` bytes of standard input.
+pub fn read_stdin(max: usize) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::io::stdin().lock().take(max as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Writes a file that only its owner may read, as a whole or not at all.
+pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let name = path.file_name().ok_or(std::io::ErrorKind::InvalidInput)?;
+    let mut beside = std::ffi::OsString::from(".");
+    beside.push(name);
+    beside.push(format!(".{}", std::process::id()));
+    let beside = path.with_file_name(beside);
+    // O_EXCL: a link that somebody laid under this name is not followed.
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let placed = written.and_then(|()| std::fs::rename(&beside, path));
+    if placed.is_err() {
+        drop(std::fs::remove_file(&beside));
+    }
+    placed
+}
+
 /// Names in a directory, at most `max`.
 pub fn list(path: impl AsRef<Path>, max: usize) -> std::io::Result<Vec<std::ffi::OsString>> {
     std::fs::read_dir(path)?.take(max).map(|e| e.map(|e| e.file_name())).collect()

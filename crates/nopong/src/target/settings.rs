@@ -48,6 +48,16 @@ impl Surroundings {
         Self { env, files }
     }
 
+    /// Every password these settings hold, whether used or not: none of them may be shown.
+    pub fn secrets(&self) -> Vec<Secret> {
+        let mut secrets: Vec<Secret> = ["REDISCLI_AUTH", "REDIS_PASSWORD"]
+            .iter()
+            .filter_map(|key| self.env(key).map(Secret::new))
+            .collect();
+        secrets.extend(candidates(self).into_iter().filter_map(|c| c.target.password));
+        secrets
+    }
+
     fn env(&self, key: &str) -> Option<&str> {
         lookup(&self.env, key)
     }
