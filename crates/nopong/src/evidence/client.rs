@@ -221,6 +221,10 @@ pub struct Reach {
     /// What showed it: `ping`, `port 22`.
     #[serde(default)]
     pub alive_by: Option<String>,
+    /// The hops that answered SYNs to another port of the same host: more of them than of `hops` shows that the dialled
+    /// port is filtered before the first silent hop.
+    #[serde(default)]
+    pub other_hops: Vec<Hop>,
     /// The neighbour table's word on the next hop: `reachable`, `stale`, `incomplete`, `failed` … (the last two: nobody
     /// answers ARP or neighbour discovery for it).
     #[serde(default)]
@@ -421,6 +425,12 @@ pub struct Tls {
     pub certificate: Option<Certificate>,
     /// Verification of the chain and the name as a strict client does it.
     pub verified: Option<Verified>,
+    /// All that is wrong with the certificate, `verified` being the first of it.
+    #[serde(default)]
+    pub faults: Vec<Verified>,
+    /// What spoke inside the session, where something was asked in it.
+    #[serde(default)]
+    pub speaks: Option<Speaks>,
     /// The server asked for a client certificate.
     pub client_cert_requested: bool,
     /// A client certificate was given to us and sent.

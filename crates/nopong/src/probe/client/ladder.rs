@@ -2,12 +2,14 @@
 
 use super::dial::dial;
 use super::name::ADDRESSES_DIALLED;
-use super::talk::{Login, converse};
-use super::{route, unix};
-use crate::evidence::client::{Dial, Talk};
+use super::talk::{Login, PATIENCE, Peer, converse};
+use super::tls::{self, Material};
+use super::{offer, route, unix};
+use crate::evidence::client::{Dial, Speaks, Talk, Tls, Verified};
 use crate::evidence::{CaseFile, Client, Seen};
 use crate::probe::Request;
 use crate::sys;
+use crate::sys::net::Stream;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
@@ -15,6 +17,9 @@ use std::time::Duration;
 struct Rung {
     dial: Dial,
     talk: Option<Talk>,
+    tls: Option<Tls>,
+    tls_offer: Option<Tls>,
+    plain_offer: Option<Talk>,
 }
 
 /// Dials every address and talks to what answers.
@@ -27,12 +32,23 @@ pub(super) fn climb(request: &Request, file: &CaseFile, client: &mut Client) {
     let to: Vec<IpAddr> = addresses.iter().map(SocketAddr::ip).collect();
     client.route = route::look(&to);
     let watch = file.client.standing.get().is_some_and(|s| s.net_raw);
+    let material = request.target.tls.then(|| Material::load(&request.tls));
     let before = sys::now();
-    let rungs = side_by_side(&addresses, |to| rung(request, *to, watch));
+    let rungs = side_by_side(&addresses, |to| rung(request, *to, watch, material.as_ref()));
     let took = before.elapsed();
     let mut dials = Vec::new();
     let mut talks = Vec::new();
+    let mut sessions = Vec::new();
     for rung in rungs {
+        sessions.extend(rung.tls);
+        if let Some(offer) = rung.tls_offer.filter(|_| client.tls_offer == Seen::NotRun) {
+            let by_hand = format!("openssl s_client -connect {}", rung.dial.to);
+            client.tls_offer = Seen::yes(offer, took, by_hand);
+        }
+        if let Some(offer) = rung.plain_offer.filter(|_| client.plain_offer == Seen::NotRun) {
+            let by_hand = format!("redis-cli -h {} -p {} ping", rung.dial.to.ip(), rung.dial.to.port());
+            client.plain_offer = Seen::yes(offer, took, by_hand);
+        }
         dials.push(rung.dial);
         talks.extend(rung.talk);
     }
@@ -41,8 +57,15 @@ pub(super) fn climb(request: &Request, file: &CaseFile, client: &mut Client) {
     let (host, port) = (super::name::quoted(&file.ask.host), file.ask.port);
     client.unix = Seen::not_applicable("the target is not a unix socket");
     client.connect = Seen::yes(dials, dialled, format!("nc -vz -w2 {host} {port}   # {first}"));
+    if !sessions.is_empty() {
+        let by_hand = format!("openssl s_client -connect {first} -servername {host} -showcerts");
+        client.tls = Seen::yes(sessions, took.saturating_sub(dialled), by_hand);
+    } else if !request.target.tls {
+        client.tls = Seen::not_applicable("TLS was not asked for");
+    }
     if !talks.is_empty() {
-        let by_hand = format!("redis-cli -h {host} -p {port} ping");
+        let tls = if request.target.tls { " --tls" } else { "" };
+        let by_hand = format!("redis-cli{tls} -h {host} -p {port} ping");
         client.protocol = Seen::yes(talks, took.saturating_sub(dialled), by_hand);
     }
 }
@@ -64,14 +87,83 @@ pub(super) fn unix(request: &Request, path: &str, client: &mut Client) {
     }
 }
 
-fn rung(request: &Request, to: SocketAddr, watch: bool) -> Rung {
+fn rung(request: &Request, to: SocketAddr, watch: bool, material: Option<&Material>) -> Rung {
     let (dial, stream) = dial(to, request.timeout, watch);
-    let talk = stream.map(|mut stream| {
-        let login = login(request);
-        let private = to.ip().to_canonical().is_loopback();
-        converse(&mut stream, to.to_string(), false, private, login, request.timeout)
+    let mut rung = Rung { dial, talk: None, tls: None, tls_offer: None, plain_offer: None };
+    let Some(stream) = stream else { return rung };
+    match material {
+        Some(material) => over_tls(request, to, stream, material, &mut rung),
+        None => plainly(request, to, stream, &mut rung),
+    }
+    rung
+}
+
+fn peer(to: SocketAddr, tls: bool) -> Peer {
+    Peer { to: to.to_string(), tls, private: to.ip().to_canonical().is_loopback() }
+}
+
+/// A plain target: talk; where that comes to nothing, offer TLS (a TLS-only endpoint looks like a firewall).
+fn plainly(request: &Request, to: SocketAddr, mut stream: Stream, rung: &mut Rung) {
+    let deadline = sys::now() + request.timeout;
+    std::thread::scope(|scope| {
+        let mut offered = None;
+        let mut wait = || {
+            offered = std::thread::Builder::new()
+                .spawn_scoped(scope, move || offer::tls(request, to, deadline))
+                .ok();
+        };
+        let talk = converse(&mut stream, peer(to, false), login(request), request.timeout, &mut wait);
+        rung.tls_offer = match offered.map(std::thread::ScopedJoinHandle::join) {
+            // A slow answer is an answer: the offer was for nothing.
+            Some(Ok(_)) if talk.speaks == Speaks::Resp => None,
+            Some(Ok(offer)) => Some(offer),
+            None if matches!(talk.speaks, Speaks::Closed | Speaks::Reset | Speaks::Tls | Speaks::Silent) => {
+                Some(offer::tls(request, to, deadline))
+            }
+            _ => None,
+        };
+        rung.talk = Some(talk);
     });
-    Rung { dial, talk }
+}
+
+/// A TLS target: shake hands, then talk inside; where there is no handshake, offer plain RESP without the password.
+fn over_tls(request: &Request, to: SocketAddr, stream: Stream, material: &Material, rung: &mut Rung) {
+    let deadline = sys::now() + request.timeout;
+    let host = &request.target.host;
+    std::thread::scope(|scope| {
+        let mut offered = None;
+        let mut wait = || {
+            offered = std::thread::Builder::new()
+                .spawn_scoped(scope, move || offer::plain(request, to, deadline))
+                .ok();
+        };
+        let (mut tls, session) = tls::handshake(
+            stream,
+            to.to_string(),
+            Some(to.ip()),
+            host,
+            material,
+            deadline,
+            PATIENCE,
+            &mut wait,
+        );
+        rung.plain_offer = match offered.map(std::thread::ScopedJoinHandle::join) {
+            Some(Ok(_)) if tls.handshake => None,
+            Some(Ok(offer)) => offer,
+            None if !tls.handshake && tls.failure.is_some() => offer::plain(request, to, deadline),
+            _ => None,
+        };
+        if let Some(mut session) = session {
+            let trusted = request.tls.insecure || tls.verified == Some(Verified::Ok);
+            // A password is for the server that was meant, and this one has not shown that it is.
+            let login = if trusted { login(request) } else { Login::default() };
+            let talk = converse(&mut session, peer(to, true), login, request.timeout, &mut || {});
+            tls.speaks = Some(talk.speaks);
+            tls.died_at_first_read.clone_from(&session.died);
+            rung.talk = Some(talk);
+        }
+        rung.tls = Some(tls);
+    });
 }
 
 /// The login of the request.

@@ -3,10 +3,12 @@
 mod dial;
 mod ladder;
 mod name;
+mod offer;
 mod reach;
 mod route;
 pub mod standing;
 pub mod talk;
+mod tls;
 mod unix;
 
 use super::Request;

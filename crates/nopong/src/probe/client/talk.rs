@@ -6,5 +6,5 @@
 mod ask;
 mod channel;
 
-pub use ask::{Login, converse};
+pub use ask::{Login, PATIENCE, Peer, converse};
 pub use channel::{Channel, Conversation};

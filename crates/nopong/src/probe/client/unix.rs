@@ -1,7 +1,7 @@
 //! A unix-domain socket's path, from the root directory to the listener.
 
 use super::dial::outcome_of;
-use super::talk::{Login, converse};
+use super::talk::{Login, Peer, converse};
 use crate::evidence::client::{DialOutcome, Talk, UnixPath};
 use crate::sys;
 use crate::sys::net::Stream;
@@ -54,7 +54,8 @@ pub(super) fn look(path: &str, limit: Duration) -> (UnixPath, Option<Stream>) {
 
 /// Talks over the socket.
 pub(super) fn talk(mut stream: Stream, path: &str, login: Login<'_>, limit: Duration) -> Talk {
-    converse(&mut stream, shown_str(path, 300), false, true, login, limit)
+    let peer = Peer { to: shown_str(path, 300), tls: false, private: true };
+    converse(&mut stream, peer, login, limit, &mut || {})
 }
 
 /// Paths of all listening unix sockets of this network namespace.

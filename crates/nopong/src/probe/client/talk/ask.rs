@@ -7,6 +7,9 @@ use crate::sys;
 use crate::wire::{Value, command, recognise};
 use std::time::{Duration, Instant};
 
+/// A PING without an answer for this long is worth looking elsewhere meanwhile.
+pub const PATIENCE: Duration = Duration::from_millis(250);
+
 /// Who we say we are.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Login<'a> {
@@ -125,21 +128,38 @@ const CONFIG: &[&str] = &[
     "rename-command",
 ];
 
-/// Talks until everything is told that will be. `limit` bounds each of the two waits.
+/// What a conversation is held with.
+#[derive(Debug, Clone, Default)]
+pub struct Peer {
+    /// The address or the socket's path.
+    pub to: String,
+    /// Over TLS.
+    pub tls: bool,
+    /// Nobody on the way can read what is said (loopback, unix socket).
+    pub private: bool,
+}
+
+/// Talks until everything is told that will be. `limit` bounds each of the two waits. `waiting` is called once when
+/// PING has had no answer for [`PATIENCE`].
 pub fn converse(
     io: &mut dyn Conversation,
-    to: String,
-    tls: bool,
-    private: bool,
+    peer: Peer,
     login: Login<'_>,
     limit: Duration,
+    waiting: &mut dyn FnMut(),
 ) -> Talk {
+    let Peer { to, tls, private } = peer;
     let mut talk = Talk { to, tls, ..Talk::default() };
     let mut channel = Channel::new(io, login.password);
     let before = sys::now();
     let deadline = before + limit;
     channel.send(&command(&["PING"]), deadline);
-    let ping = channel.reply(deadline);
+    let soon = deadline.min(before + PATIENCE);
+    let mut ping = channel.reply(soon);
+    if matches!(&ping, Reply::None { what } if what.starts_with("timeout")) && soon < deadline {
+        waiting();
+        ping = channel.reply(deadline);
+    }
     talk.ping_ms = Some(before.elapsed().as_secs_f64() * 1e3);
     talk.speaks = speaks(&channel, &ping);
     if talk.speaks != Speaks::Resp {

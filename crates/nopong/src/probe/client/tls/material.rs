@@ -1,0 +1,146 @@
+//! Certificates and keys named on the command line, and the configuration made of them.
+
+use super::verify::Verifier;
+use crate::probe::TlsOptions;
+use crate::sys;
+use rustls::client::ResolvesClientCert;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, Error, RootCertStore, SignatureScheme};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Largest certificate or key file read.
+const PEM_MAX: usize = 4 << 20;
+
+/// What a handshake needs.
+#[derive(Debug)]
+pub(in super::super) struct Material {
+    pub(super) insecure: bool,
+    pub(super) sni: Option<String>,
+    /// `system`, or the CA file.
+    pub(super) roots_name: String,
+    /// Why nothing can be tried.
+    pub(super) problem: Option<String>,
+    roots: Arc<RootCertStore>,
+    certificates: Arc<Vec<CertificateDer<'static>>>,
+    client: Option<Arc<CertifiedKey>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Material {
+    /// Reads the files that the options name; without a CA file, the system's roots.
+    pub(in super::super) fn load(options: &TlsOptions) -> Self {
+        let mut material = Self {
+            insecure: options.insecure,
+            sni: options.sni.clone(),
+            roots_name: options.cacert.clone().unwrap_or_else(|| "system".to_owned()),
+            problem: None,
+            roots: Arc::new(RootCertStore::empty()),
+            certificates: Arc::default(),
+            client: None,
+            provider: Arc::new(ring::default_provider()),
+        };
+        let certificates = match &options.cacert {
+            Some(path) => match certificates(path) {
+                Ok(found) => found,
+                Err(problem) => {
+                    material.problem = Some(problem);
+                    return material;
+                }
+            },
+            None => rustls_native_certs::load_native_certs().certs,
+        };
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(certificates.iter().cloned());
+        material.roots = Arc::new(roots);
+        material.certificates = Arc::new(certificates);
+        match client(options, &material.provider) {
+            Ok(client) => material.client = client.map(Arc::new),
+            Err(problem) => material.problem = Some(problem),
+        }
+        material
+    }
+
+    /// The configuration of one handshake, with what will record its course.
+    pub(super) fn config(&self) -> Result<(ClientConfig, Arc<Verifier>, Arc<ClientCertificate>), Error> {
+        let verifier = Arc::new(Verifier::new(
+            Arc::clone(&self.roots),
+            Arc::clone(&self.certificates),
+            self.provider.signature_verification_algorithms,
+        ));
+        let certificate = Arc::new(ClientCertificate {
+            requested: AtomicBool::new(false),
+            sent: AtomicBool::new(false),
+            key: self.client.clone(),
+        });
+        let config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::clone(&verifier) as _)
+            .with_client_cert_resolver(Arc::clone(&certificate) as _);
+        Ok((config, verifier, certificate))
+    }
+}
+
+fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let pem = sys::read(path, PEM_MAX).map_err(|e| format!("{path}: {}", sys::errno_name(&e)))?;
+    let found: Vec<_> = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok).collect();
+    if found.is_empty() { Err(format!("{path}: no certificate in PEM form")) } else { Ok(found) }
+}
+
+fn client(options: &TlsOptions, provider: &CryptoProvider) -> Result<Option<CertifiedKey>, String> {
+    let (cert, key) = match (&options.cert, &options.key) {
+        (Some(cert), Some(key)) => (cert, key),
+        (None, None) => return Ok(None),
+        (Some(_), None) => return Err("--cert without --key".to_owned()),
+        (None, Some(_)) => return Err("--key without --cert".to_owned()),
+    };
+    let chain = certificates(cert)?;
+    let pem = sys::read(key, PEM_MAX).map_err(|e| format!("{key}: {}", sys::errno_name(&e)))?;
+    let der =
+        PrivateKeyDer::from_pem_slice(&pem).map_err(|_| format!("{key}: no private key in PEM form"))?;
+    let signer = provider
+        .key_provider
+        .load_private_key(der)
+        .map_err(|_| format!("{key}: a private key that cannot be used"))?;
+    let pair = CertifiedKey::new(chain, signer);
+    match pair.keys_match() {
+        Err(Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
+            Err(format!("{key} is not the key of {cert}"))
+        }
+        _ => Ok(Some(pair)),
+    }
+}
+
+/// Answers the server's request for a client certificate, and remembers that there was one.
+#[derive(Debug)]
+pub(super) struct ClientCertificate {
+    requested: AtomicBool,
+    sent: AtomicBool,
+    key: Option<Arc<CertifiedKey>>,
+}
+
+impl ClientCertificate {
+    pub(super) fn requested(&self) -> bool {
+        self.requested.load(Ordering::Relaxed)
+    }
+    pub(super) fn sent(&self) -> bool {
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+impl ResolvesClientCert for ClientCertificate {
+    fn resolve(&self, _roots: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.requested.store(true, Ordering::Relaxed);
+        self.sent.store(self.key.is_some(), Ordering::Relaxed);
+        self.key.clone()
+    }
+
+    // Must be true for the request to reach us even without a certificate.
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
