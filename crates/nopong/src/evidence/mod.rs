@@ -10,6 +10,8 @@ pub mod redact;
 mod says;
 mod scrub;
 pub mod server;
+pub mod startup;
+mod words;
 
 #[doc(hidden)]
 pub use bundle::fuzz_bundle;

@@ -91,6 +91,15 @@ pub fn line(text: &str) -> String {
     out
 }
 
+/// A message about an ACL rule: whatever is quoted in it and holds a password.
+pub fn acl(text: &str) -> String {
+    let words = text.split(' ').map(|word| {
+        let bare = word.trim_matches(|c| matches!(c, '\'' | '"' | ':' | ','));
+        if is_acl_password(bare) { word.replace(bare, MASK) } else { word.to_owned() }
+    });
+    line(&words.collect::<Vec<_>>().join(" "))
+}
+
 /// Full names only: a sentence that speaks of a "password" is not a directive.
 fn is_directive(word: &str) -> bool {
     matches!(

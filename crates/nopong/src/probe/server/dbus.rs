@@ -1,6 +1,7 @@
 //! A short conversation with systemd over D-Bus, and plain access to the values it gives.
 //!
-//! As root systemd's own socket is used, so it works while dbus-daemon is down; others take the system bus.
+//! Only the system bus is taken: systemd's private socket answers with headers that zbus refuses. Without a bus
+//! `systemctl` is asked instead (see `units`).
 
 use crate::evidence::Why;
 use crate::sys;
@@ -10,8 +11,6 @@ use std::time::Duration;
 use zbus::blocking::{Connection, connection::Builder};
 use zbus::zvariant::{DynamicType, OwnedObjectPath, OwnedValue, Value};
 
-/// systemd's private socket, open to root only.
-const PRIVATE: &str = "/run/systemd/private";
 /// The system bus.
 const BUS: &str = "/run/dbus/system_bus_socket";
 /// Limit of one call.
@@ -27,7 +26,6 @@ pub(super) struct Properties(HashMap<String, OwnedValue>);
 #[derive(Debug)]
 pub(super) struct Systemd {
     connection: Connection,
-    private: bool,
 }
 
 impl Systemd {
@@ -37,18 +35,12 @@ impl Systemd {
         if sys::stat("/run/systemd/system").is_err() {
             return Err(Why::Missing { what: "systemd (/run/systemd/system)".to_owned() });
         }
-        if let Ok(systemd) = Self::open(PRIVATE, true) {
-            return Ok(systemd);
-        }
-        Self::open(BUS, false)
-    }
-
-    fn open(path: &str, private: bool) -> Result<Self, Why> {
-        let stream = UnixStream::connect(path).map_err(|e| sys::why(path, &e))?;
-        let builder = Builder::async_io_unix_stream(stream).method_timeout(CALL);
-        let builder = if private { builder.p2p() } else { builder };
-        let connection = builder.build().map_err(|e| failed(path, &e))?;
-        Ok(Self { connection, private })
+        let stream = UnixStream::connect(BUS).map_err(|e| sys::why(BUS, &e))?;
+        let connection = Builder::async_io_unix_stream(stream)
+            .method_timeout(CALL)
+            .build()
+            .map_err(|e| failed(BUS, &e))?;
+        Ok(Self { connection })
     }
 
     /// Calls a method and takes its answer apart.
@@ -57,7 +49,7 @@ impl Systemd {
         B: serde::Serialize + DynamicType,
         R: serde::de::DeserializeOwned + zbus::zvariant::Type,
     {
-        let to = (!self.private).then_some("org.freedesktop.systemd1");
+        let to = Some("org.freedesktop.systemd1");
         let reply = self
             .connection
             .call_method(to, path, Some(interface), method, body)

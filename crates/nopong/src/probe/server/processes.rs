@@ -106,6 +106,7 @@ fn read(pid: u32, program: Program, cmdline: Vec<String>) -> Option<(u32, Proces
     let exe = sys::read_link(format!("/proc/{pid}/exe"))
         .ok()
         .map(|p| text::shown_str(p.to_string_lossy().trim_end_matches(" (deleted)"), 500));
+    let exe = exe.map(|exe| spoken_name(cmdline.first(), &exe).unwrap_or(exe));
     let title = cmdline.join(" ");
     let sentinel = title.contains("[sentinel]")
         || cmdline.iter().any(|w| w == "--sentinel")
@@ -134,6 +135,16 @@ fn read(pid: u32, program: Program, cmdline: Vec<String>) -> Option<(u32, Proces
             frozen: frozen(&cgroup),
         },
     ))
+}
+
+/// The name it was started by, where that is a link to the same file: Debian's redis-server is redis-check-rdb on disk.
+fn spoken_name(argument: Option<&String>, exe: &str) -> Option<String> {
+    let name = argument?.split_whitespace().next().filter(|n| n.starts_with('/'))?;
+    let canonical = |path: &str| {
+        use std::os::unix::fs::MetadataExt as _;
+        sys::stat(path).ok().map(|m| (m.dev(), m.ino()))
+    };
+    (canonical(name).is_some() && canonical(name) == canonical(exe)).then(|| name.to_owned())
 }
 
 /// The file argument: the first that is no option, made absolute. Redis overwrites its arguments by a title
