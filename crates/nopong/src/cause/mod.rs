@@ -16,6 +16,7 @@ mod common;
 pub mod firewall;
 pub mod health;
 pub mod not_running;
+mod runtime;
 pub mod security;
 #[cfg(test)]
 pub(crate) mod testing;
