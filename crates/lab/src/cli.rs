@@ -168,11 +168,16 @@ pub fn nopong() -> Option<PathBuf> {
     if let Some(path) = std::env::var_os("NOPONG_BIN") {
         return Some(PathBuf::from(path));
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target")), PathBuf::from);
+    let exe = std::env::current_exe().unwrap_or_default();
+    let default = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target"));
+    // This program's own target folder first: two or three steps up from target/debug/deps/….
+    let folders = exe.ancestors().skip(2).take(2).map(PathBuf::from);
+    let folders = folders.chain(std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from)).chain([default]);
     let built = |p: &PathBuf| std::fs::metadata(p).and_then(|m| m.modified()).ok();
-    let found = ["release", "debug"].map(|kind| target.join(kind).join("nopong"));
-    found.into_iter().filter(|p| built(p).is_some()).max_by_key(built)
+    folders.into_iter().find_map(|target| {
+        let kinds = ["release", "debug"].map(|kind| target.join(kind).join("nopong"));
+        kinds.into_iter().filter(|p| built(p).is_some()).max_by_key(built)
+    })
 }
 
 /// Puts the present build into a standing lab's machine, if it is another than the one there.

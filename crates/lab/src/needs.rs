@@ -31,7 +31,7 @@ pub fn check() -> Result<(), Fail> {
         missing.push("debian-archive-keyring");
     }
     if missing.is_empty() {
-        return Ok(());
+        return namespaces();
     }
     if find("apt-get").is_none() {
         return Err(format!("missing {} and no apt to install them", missing.join(", ")));
@@ -39,11 +39,20 @@ pub fn check() -> Result<(), Fail> {
     let mut argv = vec!["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-q"];
     argv.push("--no-install-recommends");
     argv.extend(&missing);
-    if shell::run(Duration::from_secs(180), &argv, "")?.ok() {
-        return Ok(());
+    if !shell::run(Duration::from_secs(180), &argv, "")?.ok() {
+        // The package lists may be old, or not there at all.
+        shell::must(Duration::from_secs(120), &["apt-get", "update", "-q"], "")?;
+        shell::must(Duration::from_secs(180), &argv, "")?;
     }
-    shell::must(Duration::from_secs(120), &["apt-get", "update", "-q"], "")?;
-    shell::must(Duration::from_secs(180), &argv, "").map(drop)
+    namespaces()
+}
+
+/// Root in a container may lack the right to make namespaces and mounts.
+fn namespaces() -> Result<(), Fail> {
+    let try_out = "mount -t tmpfs lab /mnt && ip link set lo up";
+    let argv = ["unshare", "--mount", "--net", "sh", "-c", try_out];
+    let made = shell::must(Duration::from_secs(5), &argv, "");
+    made.map(drop).map_err(|e| format!("this root may not make namespaces and mounts ({e})"))
 }
 
 /// First match of `tool` in PATH and the folders where root's tools live.
