@@ -22,10 +22,10 @@ pub(super) enum Type {
     CtDirection,
     TcpFlags,
     Id,
-    AddrType,
-    PktType,
+    AddrKind,
+    PktKind,
     NfProto,
-    EtherType,
+    EtherProto,
     Ether,
     Number,
     /// Of no known type: only its numbers can be read.
@@ -48,10 +48,10 @@ impl Type {
             "ct_dir" => Self::CtDirection,
             "tcp_flag" => Self::TcpFlags,
             "uid" | "gid" => Self::Id,
-            "fib_addrtype" => Self::AddrType,
-            "pkt_type" => Self::PktType,
+            "fib_addrtype" => Self::AddrKind,
+            "pkt_type" => Self::PktKind,
             "nf_proto" => Self::NfProto,
-            "ether_type" => Self::EtherType,
+            "ether_type" => Self::EtherProto,
             "ether_addr" => Self::Ether,
             "integer" | "boolean" => Self::Number,
             _ => Self::Other,
@@ -61,7 +61,7 @@ impl Type {
     fn width(self) -> u32 {
         match self {
             Self::Ipv6 => 128,
-            Self::Port | Self::EtherType => 16,
+            Self::Port | Self::EtherProto => 16,
             Self::Proto | Self::TcpFlags => 8,
             Self::Ether => 48,
             _ => 32,
@@ -83,12 +83,12 @@ impl Type {
             Self::CtDirection => look(&[("original", 0), ("reply", 1)]),
             Self::TcpFlags => look(TCP_FLAGS),
             Self::Id => look(&[("root", 0)]),
-            Self::AddrType => look(ADDR_TYPES),
-            Self::PktType => {
+            Self::AddrKind => look(ADDR_TYPES),
+            Self::PktKind => {
                 look(&[("host", 0), ("unicast", 0), ("broadcast", 1), ("multicast", 2), ("other", 3)])
             }
             Self::NfProto => look(&[("ipv4", 2), ("ipv6", 10)]),
-            Self::EtherType => look(&[
+            Self::EtherProto => look(&[
                 ("ip", 0x0800),
                 ("arp", 0x0806),
                 ("ip6", 0x86dd),
