@@ -34,6 +34,30 @@ pub struct Ruleset {
     pub(crate) ipsets: HashMap<String, Arc<SetData>>,
 }
 
+impl Ruleset {
+    /// How many rules it has.
+    #[must_use]
+    pub fn rules(&self) -> usize {
+        self.tables.iter().flat_map(|t| &t.chains).map(|c| c.rules.len()).sum()
+    }
+
+    /// The programs whose tables or chains are in it: `ufw`, `firewalld`, `docker`, …
+    #[must_use]
+    pub fn owners(&self) -> Vec<&'static str> {
+        let mut owners = Vec::new();
+        for table in &self.tables {
+            for chain in &table.chains {
+                if let Some(owner) = crate::owner::owner(table, chain, 0)
+                    && !owners.contains(&owner.name)
+                {
+                    owners.push(owner.name);
+                }
+            }
+        }
+        owners
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Family {
     Ip,

@@ -30,6 +30,14 @@ pub struct Route {
     pub dev: String,
 }
 
+impl Route {
+    /// Whether the address is in its prefix.
+    #[must_use]
+    pub fn holds(&self, addr: IpAddr) -> bool {
+        prefix_holds(self.dst, self.prefix, addr)
+    }
+}
+
 /// An address of this host, and the interface that carries it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
@@ -99,11 +107,7 @@ impl Packet {
 
     /// The interface of the longest matching route.
     pub(crate) fn route_dev(&self, dst: IpAddr) -> Option<&str> {
-        self.routes
-            .iter()
-            .filter(|r| prefix_holds(r.dst, r.prefix, dst))
-            .max_by_key(|r| r.prefix)
-            .map(|r| r.dev.as_str())
+        self.routes.iter().filter(|r| r.holds(dst)).max_by_key(|r| r.prefix).map(|r| r.dev.as_str())
     }
 }
 

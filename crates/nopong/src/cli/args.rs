@@ -91,7 +91,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Only `local` is built; the others are told apart from typing errors.
-fn vantage(text: &str) -> Result<String, String> {
+pub(super) fn vantage(text: &str) -> Result<String, String> {
     const LATER: &[&str] = &["netns", "pid", "container", "ssh", "pod"];
     match text.split(':').next() {
         Some("local") if text == "local" => Ok(text.to_owned()),

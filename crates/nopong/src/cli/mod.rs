@@ -9,6 +9,7 @@ pub mod exit;
 mod explain;
 mod io;
 mod packaging;
+mod verdict;
 mod wait;
 
 use clap::{ArgMatches, Command};
@@ -47,6 +48,7 @@ const VERBS: &[Entry] = &[
     entry::<wait::Wait>(),
     entry::<explain::Explain>(),
     entry::<collect::Collect>(),
+    entry::<verdict::Verdict>(),
     entry::<packaging::Completions>(),
     entry::<packaging::Man>(),
 ];

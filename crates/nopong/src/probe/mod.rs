@@ -3,6 +3,7 @@
 //! The order is the client's ladder; the server's side is read beside it when the target is this machine.
 
 pub mod client;
+pub mod firewall;
 pub mod server;
 
 use crate::diagnosis::{Case, Symptom};

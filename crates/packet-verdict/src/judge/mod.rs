@@ -52,7 +52,8 @@ impl Outcome {
 pub struct RuleRef {
     /// The rule set's label: a file, a command.
     pub source: String,
-    /// With its family: `inet filter`, or the table's name alone for iptables.
+    /// `inet`, `ip`, `ip6`, `netdev`; `ip` or `ip6` too for iptables.
+    pub family: &'static str,
     pub table: String,
     pub chain: String,
     pub text: String,
@@ -63,7 +64,17 @@ pub struct RuleRef {
     pub line: u32,
     pub column: u32,
     pub policy: bool,
+    /// From an iptables text, whose tables are named without their family.
+    pub xt: bool,
     pub owner: Option<Owner>,
+}
+
+impl RuleRef {
+    /// As its tool names it: `inet filter`, or `filter` for iptables.
+    #[must_use]
+    pub fn table_words(&self) -> String {
+        if self.xt { self.table.clone() } else { format!("{} {}", self.family, self.table) }
+    }
 }
 
 /// One thing that happened on the way.

@@ -374,7 +374,7 @@ impl<'a> Pipeline<'a> {
         match &verdict.rule {
             None => "no rule concerns this connection".into(),
             Some(rule) => {
-                let mut says = format!("{} in {} {}", rule.subject(), rule.table, rule.chain);
+                let mut says = format!("{} in {} {}", rule.subject(), rule.table_words(), rule.chain);
                 if let Some(owner) = &rule.owner {
                     says = format!("{says} ({owner})");
                 }
@@ -408,17 +408,17 @@ impl<'a> Pipeline<'a> {
         let ruleset = self.rulesets[at.ruleset];
         let table = &ruleset.tables[at.table];
         let chain = &table.chains[at.chain];
-        let name = match table.family {
-            _ if table.xt => table.name.clone(),
-            Family::Ip => format!("ip {}", table.name),
-            Family::Ip6 => format!("ip6 {}", table.name),
-            Family::Inet => format!("inet {}", table.name),
-            Family::Netdev => format!("netdev {}", table.name),
-            Family::Other => table.name.clone(),
+        let family = match table.family {
+            Family::Ip => "ip",
+            Family::Ip6 => "ip6",
+            Family::Inet => "inet",
+            Family::Netdev => "netdev",
+            Family::Other => "other",
         };
         let mut out = RuleRef {
             source: ruleset.label.clone(),
-            table: name,
+            family,
+            table: table.name.clone(),
             chain: chain.name.clone(),
             text: String::new(),
             comment: None,
@@ -427,6 +427,7 @@ impl<'a> Pipeline<'a> {
             line: 0,
             column: 0,
             policy: false,
+            xt: table.xt,
             owner: None,
         };
         if let Some(rule) = chain.rules.get(at.rule) {

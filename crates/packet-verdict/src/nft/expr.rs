@@ -77,7 +77,7 @@ fn payload(body: &Json) -> Typed {
         ("tcp" | "th", "dport") => f(Field::Dport, Type::Port),
         ("tcp", "flags") => f(Field::TcpFlags, Type::TcpFlags),
         ("tcp" | "th", name) => (Expr::Unknown(format!("tcp {name}")), Type::Number),
-        ("ether", "type") => f(Field::EtherType, Type::EtherType),
+        ("ether", "type") => f(Field::EtherType, Type::EtherProto),
         ("ether", name) => (Expr::Unknown(format!("ether {name}")), Type::Ether),
         (
             "udp" | "udplite" | "dccp" | "sctp" | "icmp" | "icmpv6" | "igmp" | "ah" | "esp" | "comp" | "arp"
@@ -109,7 +109,7 @@ fn meta(body: &Json) -> Typed {
     match text(body, "key").as_str() {
         "l4proto" => f(Field::L4Proto, Type::Proto),
         "nfproto" => f(Field::NfProto, Type::NfProto),
-        "protocol" => f(Field::EtherType, Type::EtherType),
+        "protocol" => f(Field::EtherType, Type::EtherProto),
         "iifname" => f(Field::IifName, Type::IfName),
         "oifname" => f(Field::OifName, Type::IfName),
         "iif" => f(Field::IifName, Type::IfIndex),
@@ -117,7 +117,7 @@ fn meta(body: &Json) -> Typed {
         "mark" => f(Field::Mark, Type::Mark),
         "skuid" => f(Field::Uid, Type::Id),
         "skgid" => f(Field::Gid, Type::Id),
-        "pkttype" => f(Field::PktType, Type::PktType),
+        "pkttype" => f(Field::PktType, Type::PktKind),
         "iiftype" => f(Field::IifType, Type::Other),
         "length" => f(Field::Length, Type::Number),
         other => unknown(format!("meta {other}")),
@@ -158,10 +158,10 @@ fn fib(body: &Json) -> Typed {
     };
     let has = |flag: &str| flags.contains(&flag);
     match text(body, "result").as_str() {
-        "type" if has("daddr") && has("iif") => (Expr::Field(Field::DaddrTypeOnIface), Type::AddrType),
-        "type" if has("oif") || has("iif") => (Expr::Unknown("the route".into()), Type::AddrType),
-        "type" if has("daddr") => (Expr::Field(Field::DaddrType), Type::AddrType),
-        "type" if has("saddr") => (Expr::Field(Field::SaddrType), Type::AddrType),
+        "type" if has("daddr") && has("iif") => (Expr::Field(Field::DaddrTypeOnIface), Type::AddrKind),
+        "type" if has("oif") || has("iif") => (Expr::Unknown("the route".into()), Type::AddrKind),
+        "type" if has("daddr") => (Expr::Field(Field::DaddrType), Type::AddrKind),
+        "type" if has("saddr") => (Expr::Field(Field::SaddrType), Type::AddrKind),
         "oif" | "oifname" if has("saddr") && has("iif") => (Expr::Field(Field::ReversePath), Type::Other),
         _ => unknown("the route"),
     }

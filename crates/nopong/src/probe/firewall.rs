@@ -1,0 +1,272 @@
+//! The packet filter of this machine: its rules read with the tools' own listings, and what they do with a connection.
+//!
+//! The rules are judged by the crate `packet-verdict`, which is pure; here the listings are fetched, and the host's
+//! addresses and routes that a verdict may hang on. Nothing is changed: the tools only list.
+
+use crate::evidence::Why;
+use crate::evidence::server::{Firewall, Verdict};
+use crate::{sys, text};
+use packet_verdict::{Address, Hook, Outcome, Packet, Route, Ruleset};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+/// Limit of one listing; a set of 100,000 elements takes nft about a second.
+const LIMIT: Duration = Duration::from_secs(4);
+/// Largest listing taken.
+const LARGEST: usize = 64 << 20;
+/// What the reader can run.
+pub const BY_HAND: &str = "nft list ruleset; iptables-save -c; ip6tables-save -c";
+
+/// The rules of this machine, as far as they could be read.
+#[derive(Debug, Default)]
+pub struct Rules {
+    /// Listings that were read, those without a rule included.
+    pub read: Vec<Ruleset>,
+    /// Listings that could not be read, with the reason.
+    pub unread: Vec<(String, Why)>,
+}
+
+/// A connection to be judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// Who dials.
+    pub src: IpAddr,
+    /// Whom.
+    pub dst: IpAddr,
+    /// On which port.
+    pub port: u16,
+    /// Where on this machine.
+    pub hook: Hook,
+}
+
+/// Fetches every listing at once.
+pub fn read() -> Rules {
+    let legacy = |names: &str| match sys::read_text(names, 4096) {
+        Ok(tables) => !tables.trim().is_empty(),
+        // Not readable without root, absent without the module: only absence is an answer.
+        Err(e) => e.kind() != std::io::ErrorKind::NotFound,
+    };
+    let mut wanted: Vec<(&str, &[&str])> =
+        vec![("nft", &["-j", "list", "ruleset"]), ("iptables-save", &["-c"]), ("ip6tables-save", &["-c"])];
+    if legacy("/proc/net/ip_tables_names") {
+        wanted.push(("iptables-legacy-save", &["-c"]));
+    }
+    if legacy("/proc/net/ip6_tables_names") {
+        wanted.push(("ip6tables-legacy-save", &["-c"]));
+    }
+    let answers: Vec<(&str, Result<Ruleset, Why>)> = std::thread::scope(|scope| {
+        let running: Vec<_> =
+            wanted.iter().map(|(name, args)| (*name, scope.spawn(|| list(name, args)))).collect();
+        running.into_iter().map(|(name, r)| (name, r.join().unwrap_or(Err(Why::Panicked)))).collect()
+    });
+    sort_out(answers)
+}
+
+/// Which absences matter: iptables' tools only where nft could not show its tables, or where legacy tables are.
+fn sort_out(answers: Vec<(&str, Result<Ruleset, Why>)>) -> Rules {
+    let nft = answers.iter().any(|(name, a)| *name == "nft" && a.is_ok());
+    let plain_is_legacy = |name: &str| {
+        answers.iter().any(|(n, a)| {
+            *n == name && a.as_ref().is_ok_and(|r| r.kind == packet_verdict::Kind::Iptables && r.rules() > 0)
+        })
+    };
+    let (v4_read, v6_read) = (plain_is_legacy("iptables-save"), plain_is_legacy("ip6tables-save"));
+    let mut rules = Rules::default();
+    for (name, answer) in answers {
+        // Where iptables-save is the legacy tool itself, the second listing would be the same one.
+        let double =
+            (name == "iptables-legacy-save" && v4_read) || (name == "ip6tables-legacy-save" && v6_read);
+        match answer {
+            Ok(_) if double => {}
+            Ok(ruleset) => rules.read.push(ruleset),
+            Err(_) if double => {}
+            Err(Why::Missing { .. }) if nft && !name.contains("legacy") => {}
+            Err(why) => rules.unread.push((name.to_owned(), why)),
+        }
+    }
+    rules
+}
+
+fn list(name: &str, args: &[&str]) -> Result<Ruleset, Why> {
+    let path = sys::program(name).ok_or_else(|| Why::Missing { what: name.to_owned() })?;
+    let path = path.to_str().ok_or_else(|| Why::Missing { what: name.to_owned() })?.to_owned();
+    let mut argv = vec![path.as_str()];
+    argv.extend(args);
+    let output = sys::run(&argv, LIMIT, LARGEST)?;
+    let stderr = text::shown(&output.stderr, 300);
+    if output.code != Some(0) {
+        if stderr.contains("ermission") || stderr.contains("not permitted") || stderr.contains("be root") {
+            return Err(Why::NotPermitted { needs: format!("root (CAP_NET_ADMIN) to run {name}") });
+        }
+        return Err(Why::Failed { what: format!("{name}: {stderr}") });
+    }
+    if output.cut {
+        return Err(Why::Garbled { what: format!("{name} printed more than {} MiB", LARGEST >> 20) });
+    }
+    let label = if args == ["-c"] { name.to_owned() } else { format!("{name} {}", args.join(" ")) };
+    let said = String::from_utf8_lossy(&output.stdout);
+    // An iptables-save without a table prints nothing at all: no rule of this kind.
+    let said = if said.trim().is_empty() { empty(name) } else { &said };
+    packet_verdict::parse(&label, said)
+        .map_err(|e| Why::Garbled { what: text::shown_str(&e.to_string(), 300) })
+}
+
+fn empty(name: &str) -> &'static str {
+    match name {
+        "nft" => "{\"nftables\": []}",
+        n if n.starts_with("ip6") => "# Generated by ip6tables-save\n",
+        _ => "# Generated by iptables-save\n",
+    }
+}
+
+/// The packet of a connection, with what this host knows: its addresses, and the interface by its routes.
+pub fn packet(asked: &Asked) -> Packet {
+    let mut packet = Packet::new(asked.src, asked.dst, asked.port);
+    packet.hook = asked.hook;
+    let own = sys::net::own_addresses();
+    packet.local =
+        (!own.is_empty()).then(|| own.into_iter().map(|addr| Address { addr, dev: None }).collect());
+    packet.routes = routes();
+    if asked.hook != Hook::Output {
+        packet.iif = dev_of(&packet.routes, asked.src).filter(|d| d != "lo");
+    }
+    packet
+}
+
+/// The interface that the longest matching route names.
+fn dev_of(routes: &[Route], addr: IpAddr) -> Option<String> {
+    routes.iter().filter(|r| r.holds(addr)).max_by_key(|r| r.prefix).map(|r| r.dev.clone())
+}
+
+/// The main tables, as the kernel shows them without a tool.
+fn routes() -> Vec<Route> {
+    let v4 = sys::read_text("/proc/net/route", sys::FILE_MAX).unwrap_or_default();
+    let v6 = sys::read_text("/proc/net/ipv6_route", sys::FILE_MAX).unwrap_or_default();
+    v4.lines().filter_map(route_v4).chain(v6.lines().filter_map(route_v6)).collect()
+}
+
+/// `eth0 00006E0A 00000000 0001 0 0 0 00FFFFFF …`: numbers as they lie in memory (fib_route_seq_show).
+fn route_v4(line: &str) -> Option<Route> {
+    let mut words = line.split_whitespace();
+    let dev = words.next()?.to_owned();
+    let hex = |w: Option<&str>| u32::from_str_radix(w?, 16).ok();
+    let dst = hex(words.next())?;
+    let mask = hex(words.nth(5))?;
+    let prefix = u8::try_from(mask.count_ones()).ok()?;
+    Some(Route { dst: IpAddr::V4(Ipv4Addr::from(u32::from_be(dst))), prefix, dev })
+}
+
+/// `fd00…0 40 00…0 00 00…0 00000100 … eth0`: destination, its length in hex, and the device at the end.
+fn route_v6(line: &str) -> Option<Route> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let (dst, prefix, dev) = (words.first()?, words.get(1)?, words.get(9)?);
+    // RTF_REJECT (0x0200): a route that refuses.
+    let flags = u32::from_str_radix(words.get(8)?, 16).ok()?;
+    if flags & 0x0200 != 0 {
+        return None;
+    }
+    let dst = Ipv6Addr::from(u128::from_str_radix(dst, 16).ok()?);
+    Some(Route { dst: IpAddr::V6(dst), prefix: u8::from_str_radix(prefix, 16).ok()?, dev: (*dev).to_owned() })
+}
+
+/// Reads the rules and judges each connection.
+pub fn look(asked: &[Asked]) -> Result<Firewall, Why> {
+    let rules = read();
+    if rules.read.is_empty()
+        && let Some((_, why)) = rules.unread.first()
+    {
+        return Err(why.clone());
+    }
+    let mut managers: Vec<String> = Vec::new();
+    for owner in rules.read.iter().flat_map(Ruleset::owners) {
+        if !managers.iter().any(|m| m == owner) {
+            managers.push(owner.to_owned());
+        }
+    }
+    Ok(Firewall {
+        read: rules.read.iter().map(|r| format!("{}, {} rules", r.label, r.rules())).collect(),
+        unread: rules.unread.iter().map(|(name, why)| format!("{name}: {why}")).collect(),
+        managers,
+        verdicts: asked.iter().map(|a| verdict(&rules, a)).collect(),
+    })
+}
+
+/// What is not read may block what the rest lets pass; what blocks, blocks.
+pub fn judge(rules: &Rules, packet: &Packet) -> packet_verdict::Verdict {
+    let mut verdict = packet_verdict::judge(&rules.read, packet);
+    if verdict.outcome == Outcome::Accept && !rules.unread.is_empty() {
+        let unread: Vec<String> = rules.unread.iter().map(|(name, why)| format!("{name} ({why})")).collect();
+        verdict.outcome = Outcome::Undecided;
+        verdict.rule = None;
+        verdict.because =
+            format!("no rule that was read blocks it, but not all were read: {}", unread.join(", "));
+    }
+    verdict
+}
+
+fn verdict(rules: &Rules, asked: &Asked) -> Verdict {
+    let found = judge(rules, &packet(asked));
+    let shown = |s: &str| text::shown_str(s, 1000);
+    let rule = found.rule.as_ref();
+    Verdict {
+        source: asked.src.to_string(),
+        destination: std::net::SocketAddr::new(asked.dst, asked.port).to_string(),
+        hook: match asked.hook {
+            Hook::Input => "input",
+            Hook::Forward => "forward",
+            Hook::Output => "output",
+        }
+        .to_owned(),
+        verdict: found.outcome.word().to_owned(),
+        with: with(found.outcome).map(str::to_owned),
+        rule: rule.map(|r| shown(&r.text)),
+        chain: rule.map(|r| shown(&format!("{} {}", r.table_words(), r.chain))),
+        handle: rule.and_then(|r| r.handle),
+        packets: rule.and_then(|r| r.packets),
+        moved: None,
+        owner: rule.map(|r| match &r.owner {
+            Some(owner) => shown(&owner.to_string()),
+            None if r.xt => "iptables".to_owned(),
+            None => "nft".to_owned(),
+        }),
+        because: shown(&found.because),
+    }
+}
+
+/// The answer a refused client gets.
+pub fn with(outcome: Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::Reject(Some(how)) => Some(how.word()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{dev_of, route_v4, route_v6, sort_out};
+    use crate::evidence::Why;
+    use std::net::IpAddr;
+
+    #[test]
+    fn routes_of_the_kernel() {
+        let ip = |s: &str| s.parse::<IpAddr>().expect("address");
+        let text = "eth0\t00000000\t0101A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\nwg0\t0000000A\t00000000\t0001\t0\t0\t0\t000000FF\t0\t0\t0";
+        let mut routes: Vec<_> = text.lines().filter_map(route_v4).collect();
+        assert_eq!(dev_of(&routes, ip("10.1.2.3")).as_deref(), Some("wg0"));
+        assert_eq!(dev_of(&routes, ip("11.1.2.3")).as_deref(), Some("eth0"));
+        let line = "fd000000000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001     eth1";
+        routes.extend(route_v6(line));
+        assert_eq!(dev_of(&routes, ip("fd00::9")).as_deref(), Some("eth1"));
+        assert_eq!(dev_of(&routes, ip("fd01::9")), None);
+    }
+
+    #[test]
+    fn a_missing_iptables_is_no_gap_beside_nft() {
+        let parsed = |t| packet_verdict::parse("nft", t).expect("empty");
+        let missing = || Err(Why::Missing { what: "iptables-save".into() });
+        let rules = sort_out(vec![("nft", Ok(parsed("{\"nftables\": []}"))), ("iptables-save", missing())]);
+        assert!(rules.unread.is_empty());
+        let rules = sort_out(vec![("nft", missing()), ("iptables-save", missing())]);
+        assert_eq!(rules.unread.len(), 2);
+    }
+}
