@@ -1,7 +1,7 @@
 //! What several causes read out of a case, and the words their fixes share. Nothing here judges.
 
-use super::{Fix, Meta};
-use crate::diagnosis::Case;
+use super::{Fix, Meta, Reason};
+use crate::diagnosis::{Case, holds};
 use crate::evidence::client::{Dial, DialOutcome, Neighbour, RouteOutcome, Speaks};
 use crate::evidence::server::{Address, Config, Listener, Process, Verdict};
 use std::net::{IpAddr, SocketAddr};
@@ -28,13 +28,18 @@ pub(crate) fn servers_here<'a>(case: &Case<'a>) -> Option<Vec<&'a Process>> {
     Some(case.servers().into_iter().filter(|p| p.same_netns != Some(false)).collect())
 }
 
-/// The process holds the socket. An ordinary user cannot see who holds a socket, only whose it is; a user id
-/// other than root's that runs a Redis is then taken for its holder.
-pub(crate) fn holds(process: &Process, listener: &Listener) -> bool {
-    if listener.pids.is_empty() {
-        return listener.comm.is_none() && listener.uid != 0 && listener.uid == process.uid;
+/// A server that is installed on the machine dialled and does not run: reason enough for most symptoms.
+pub(crate) fn down_here(case: &Case<'_>) -> Option<Reason> {
+    if !case.file.ask.local || servers_here(case).is_none_or(|s| !s.is_empty()) {
+        return None;
     }
-    listener.pids.contains(&process.pid)
+    let units = &case.file.server.unit.get()?.units;
+    let down = units.iter().find(|u| {
+        !u.name.contains("sentinel")
+            && u.active != "active"
+            && matches!(u.load_state.as_str(), "loaded" | "masked")
+    })?;
+    Some(Reason::against("unit", format!("{} is installed on the host dialled, and does not run", down.name)))
 }
 
 /// `redis-server (pid 812)`.

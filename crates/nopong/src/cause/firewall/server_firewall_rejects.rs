@@ -97,7 +97,18 @@ impl Cause for ServerFirewallRejects {
                 "the kernel found no socket for our packets (NO_SOCKET): they passed the firewall",
             )];
         }
-        on_the_wire(case)
+        let mut reasons = on_the_wire(case);
+        if case.server_seen() && case.symptom == Symptom::Refused {
+            let listener = case.dialled().into_iter().find_map(|to| Some((to, case.listener_for(to)?)));
+            reasons.push(match listener {
+                Some((to, listener)) => Reason::strong(
+                    "listener",
+                    format!("{} is listened for on {}, and yet refused", to, listener.at),
+                ),
+                None => Reason::against("listener", "nothing listens there: the refusal needs no rule"),
+            });
+        }
+        reasons
     }
 
     fn title(&self, case: &Case<'_>) -> String {

@@ -1,0 +1,110 @@
+//! The client runs in a container and dials loopback: that is the container itself, not the host.
+
+use crate::cause::common::{dials_loopback, down_here, meta, servers_here};
+use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
+use crate::diagnosis::{Case, Symptom};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct LoopbackInContainer;
+
+static META: Meta = Meta {
+    // A server that should run in this very container is the nearer cause.
+    masked_by: &["service-stopped", "config-invalid", "crashed", "oom-killed"],
+    ..meta(
+        "loopback-in-container",
+        Category::Address,
+        Stage::Connect,
+        "localhost inside a container is the container itself",
+        &["standing", "process", "binary"],
+    )
+};
+
+impl Cause for LoopbackInContainer {
+    fn meta(&self) -> &'static Meta {
+        &META
+    }
+
+    fn weigh(&self, case: &Case<'_>) -> Vec<Reason> {
+        if case.symptom != Symptom::Refused {
+            return Vec::new();
+        }
+        if let Some(reason) = down_here(case) {
+            return vec![reason];
+        }
+        let Some(standing) = case.client.standing.get() else { return Vec::new() };
+        let Some(container) = &standing.container else {
+            return vec![Reason::rules_out("standing", "the client does not run in a container")];
+        };
+        if !dials_loopback(case) {
+            return vec![Reason::rules_out("connect", "not loopback was dialled")];
+        }
+        let says = format!("the client is inside {container}: {} is the container itself", case.target());
+        let nobody = servers_here(case).map(|s| s.is_empty());
+        let installed = case.server.binary.get().map(|b| !b.is_empty());
+        match (nobody, installed) {
+            (Some(true), Some(false)) => vec![
+                Reason::confirms("binary", "no Redis is installed in it, and none runs"),
+                Reason::strong("standing", says),
+            ],
+            (Some(true), None) => {
+                vec![Reason::strong("standing", says), Reason::weak("process", "no Redis runs in it")]
+            }
+            // A Redis of its own: then that one is meant, or at least may be.
+            (Some(false), _) | (_, Some(true)) => {
+                vec![Reason::against("process", "the container has a Redis of its own")]
+            }
+            _ => vec![Reason::strong("standing", says)],
+        }
+    }
+
+    fn title(&self, case: &Case<'_>) -> String {
+        format!("{} is the container itself, and no Redis runs in it", case.target())
+    }
+
+    fn fix(&self, _case: &Case<'_>) -> Option<Fix> {
+        Some(
+            Fix::new(Risk::Advice, "dial Redis by a name that means it from inside")
+                .step("Redis in the same compose project: its service's name, redis://redis:6379")
+                .step("Redis on the host: host.docker.internal (on Linux with extra_hosts: \"host.docker.internal:host-gateway\"), and Redis has to listen on that address, with a password")
+                .step("Redis in Kubernetes: its Service's name"),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LoopbackInContainer;
+    use crate::cause::testing::{bearings, confirms, on_server, refused, rules_out, seen, silent};
+    use crate::diagnosis::Bearing;
+    use crate::evidence::CaseFile;
+    use crate::evidence::client::Standing;
+
+    fn inside(container: Option<&str>) -> CaseFile {
+        let mut file = refused();
+        let mut dials = file.client.connect.get().cloned().unwrap();
+        dials[0].to = "127.0.0.1:6379".parse().unwrap();
+        file.client.connect = seen(dials);
+        let container = container.map(str::to_owned);
+        file.client.standing = seen(Standing { container, ..Standing::default() });
+        file
+    }
+
+    #[test]
+    fn confirmed_when_the_container_has_no_redis_at_all() {
+        let mut file = on_server(inside(Some("a Docker container")));
+        file.server.binary = seen(Vec::new());
+        assert!(confirms(&LoopbackInContainer, &file));
+        assert_eq!(bearings(&LoopbackInContainer, &inside(Some("a Docker container"))), [Bearing::Strong]);
+    }
+
+    #[test]
+    fn ruled_out_outside_of_one() {
+        assert!(rules_out(&LoopbackInContainer, &inside(None)));
+    }
+
+    #[test]
+    fn silent_when_nobody_knows() {
+        assert!(silent(&LoopbackInContainer, &refused()));
+    }
+}

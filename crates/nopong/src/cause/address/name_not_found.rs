@@ -1,0 +1,144 @@
+//! The resolvers answer, and they know no such name.
+
+use super::shared::{answered, dns_addresses, name, said};
+use crate::cause::common::{meta, sh};
+use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
+use crate::diagnosis::{Case, Symptom};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct NameNotFound;
+
+static META: Meta = Meta {
+    masked_by: &["url-malformed", "name-on-other-network"],
+    ..meta("name-not-found", Category::Address, Stage::Resolve, "the name does not exist", &["name"])
+};
+
+/// Names that exist in one place only: of a cluster, of a compose project, of a home.
+pub(super) fn of_one_network(host: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    !host.contains('.')
+        || [".local", ".internal", ".svc", ".cluster.local", ".lan", ".home.arpa", ".consul", ".test"]
+            .iter()
+            .any(|suffix| host.ends_with(suffix))
+}
+
+impl Cause for NameNotFound {
+    fn meta(&self) -> &'static Meta {
+        &META
+    }
+
+    fn weigh(&self, case: &Case<'_>) -> Vec<Reason> {
+        if !matches!(case.symptom, Symptom::NameNotFound | Symptom::ResolverFailed) {
+            return Vec::new();
+        }
+        let Some(name) = name(case) else { return Vec::new() };
+        let heard: Vec<_> = name.resolvers.iter().filter(|r| answered(r)).collect();
+        if heard.is_empty() && !name.resolvers.is_empty() {
+            return vec![Reason::rules_out(
+                "name",
+                "no resolver answered, so nobody said that the name does not exist",
+            )];
+        }
+        let error = name.error.as_deref().unwrap_or("no address");
+        let mut reasons = Vec::new();
+        let known = dns_addresses(name);
+        if known.is_empty() {
+            for resolver in heard.iter().take(3) {
+                reasons.push(Reason::strong("name", said(resolver)));
+            }
+            if !heard.is_empty() && case.symptom == Symptom::NameNotFound {
+                let says =
+                    format!("getaddrinfo gives {error}, and every resolver that answers says the same");
+                // Where the name may exist on another network, its absence here is only half the answer.
+                reasons.insert(
+                    0,
+                    if of_one_network(&name.asked) {
+                        Reason::strong("name", says)
+                    } else {
+                        Reason::confirms("name", says)
+                    },
+                );
+            }
+        } else {
+            for resolver in heard.iter().take(3) {
+                reasons.push(Reason::weak("name", said(resolver)));
+            }
+        }
+        if name.hosts_file.is_empty() && case.symptom == Symptom::NameNotFound && !reasons.is_empty() {
+            reasons.push(Reason::weak("name", "/etc/hosts does not have it"));
+        }
+        reasons
+    }
+
+    fn title(&self, case: &Case<'_>) -> String {
+        let shown = crate::text::shown_str(&case.ask.host, 100);
+        match name(case).map(dns_addresses) {
+            Some(known) if !known.is_empty() => format!("only some of the resolvers know the name {shown}"),
+            _ => format!("the name {shown} does not exist here"),
+        }
+    }
+
+    fn fix(&self, case: &Case<'_>) -> Option<Fix> {
+        let host = sh(&case.ask.host);
+        let fix = Fix::new(Risk::Advice, "correct the name, or make it known")
+            .run("ask as the application does", format!("getent ahosts {host}"))
+            .step(format!("correct it where it stands: {}", case.ask.source));
+        let search = name(case).map(|n| n.search.join(" ")).filter(|s| !s.is_empty());
+        Some(match search {
+            Some(search) if !case.ask.host.contains('.') => fix.step(format!(
+                "a name without dots is looked for in the search domains too ({search}): write the full name"
+            )),
+            _ => fix.step("or add a DNS record for it; a line in /etc/hosts is for tests, it goes stale"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::NameNotFound;
+    use crate::cause::testing::{bearings, client, first, refused, rules_out, seen, silent};
+    use crate::diagnosis::{Band, Bearing};
+    use crate::evidence::CaseFile;
+    use crate::evidence::client::{DnsAnswer, Name, Resolver};
+
+    fn unresolved(host: &str, error: &str, answers: &[DnsAnswer]) -> CaseFile {
+        let mut file = client(host, 6379);
+        let resolvers = answers
+            .iter()
+            .map(|a| Resolver { server: "10.0.0.2:53".parse().unwrap(), answer: a.clone(), took_ms: 1.0 })
+            .collect();
+        file.client.name = seen(Name {
+            asked: host.to_owned(),
+            error: Some(error.to_owned()),
+            resolvers,
+            ..Name::default()
+        });
+        file
+    }
+
+    #[test]
+    fn confirmed_by_the_resolvers() {
+        let file = unresolved("redis.exmaple.org", "EAI_NONAME", &[DnsAnswer::NxDomain]);
+        assert_eq!(first(&file), Some(("name-not-found", Band::Confirmed)));
+    }
+
+    #[test]
+    fn a_name_that_may_live_elsewhere_is_not_confirmed() {
+        let file = unresolved("redis", "EAI_NONAME", &[DnsAnswer::NxDomain]);
+        assert!(!bearings(&NameNotFound, &file).contains(&Bearing::Confirms));
+    }
+
+    #[test]
+    fn ruled_out_when_no_resolver_answers() {
+        assert!(rules_out(
+            &NameNotFound,
+            &unresolved("redis.example.org", "EAI_AGAIN", &[DnsAnswer::Silent])
+        ));
+    }
+
+    #[test]
+    fn silent_about_addresses() {
+        assert!(silent(&NameNotFound, &refused()));
+    }
+}

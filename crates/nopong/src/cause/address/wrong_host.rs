@@ -1,0 +1,115 @@
+//! The host dialled is not where Redis is meant to be. From one host this can only be made probable.
+
+use crate::cause::common::{down_here, meta, neighbours, servers_here};
+use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
+use crate::diagnosis::{Case, Symptom};
+use std::net::IpAddr;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct WrongHost;
+
+static META: Meta = meta(
+    "wrong-host",
+    Category::Address,
+    Stage::Connect,
+    "that host is not the one with Redis",
+    &["listener", "binary", "settings"],
+);
+
+/// Addresses that belong to no host: documentation (RFC 5737, RFC 3849), reserved (RFC 1112), broadcast.
+fn nobodys(ip: IpAddr) -> Option<&'static str> {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) if v4.is_documentation() => Some("is an address of examples in documentation"),
+        IpAddr::V4(v4) if v4.is_broadcast() || v4.is_multicast() || v4.octets()[0] >= 240 => {
+            Some("is no address of a host")
+        }
+        // 127.0.0.1 is written wrong more often than another loopback address is meant.
+        IpAddr::V4(v4) if v4.is_loopback() && v4.octets()[1..3] != [0, 0] => {
+            Some("is this machine itself: all of 127.0.0.0/8 is")
+        }
+        IpAddr::V6(v6) if v6.segments()[..2] == [0x2001, 0xdb8] => {
+            Some("is an address of examples in documentation")
+        }
+        IpAddr::V6(v6) if v6.is_multicast() => Some("is no address of a host"),
+        _ => None,
+    }
+}
+
+impl Cause for WrongHost {
+    fn meta(&self) -> &'static Meta {
+        &META
+    }
+
+    fn weigh(&self, case: &Case<'_>) -> Vec<Reason> {
+        if !matches!(
+            case.symptom,
+            Symptom::Refused | Symptom::TimedOut | Symptom::Unreachable | Symptom::NoRoute
+        ) || case.unix().is_some()
+        {
+            return Vec::new();
+        }
+        if let Some((ip, what)) = case.dialled().iter().find_map(|a| Some((a.ip(), nobodys(a.ip())?))) {
+            return vec![Reason::strong("connect", format!("{ip} {what}"))];
+        }
+        if servers_here(case).is_some_and(|s| !s.is_empty()) {
+            return vec![Reason::rules_out("process", "Redis runs on the host dialled")];
+        }
+        if let Some(reason) = down_here(case) {
+            return vec![reason];
+        }
+        let tried = neighbours(case);
+        let none = !tried.is_empty()
+            && tried.iter().all(|n| n.speaks != Some(crate::evidence::client::Speaks::Resp));
+        if none && !case.ask.local {
+            let says = "no Redis answers on the other usual ports of that host either";
+            return vec![Reason::weak("neighbours", says)];
+        }
+        Vec::new()
+    }
+
+    fn title(&self, case: &Case<'_>) -> String {
+        format!("{} is not the host with Redis", crate::text::shown_str(&case.ask.host, 100))
+    }
+
+    fn fix(&self, case: &Case<'_>) -> Option<Fix> {
+        Some(
+            Fix::new(Risk::Advice, "compare the address with where Redis is meant to be")
+                .step(format!("the address was taken from: {}", case.ask.source))
+                .run("on the host that you mean: its addresses", "ip -br address")
+                .run("and what listens there", "ss -ltnp"),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{WrongHost, nobodys};
+    use crate::cause::testing::{bearings, on_server, refused, rules_out, running, seen, silent};
+    use crate::diagnosis::Bearing;
+
+    #[test]
+    fn addresses_of_nobody() {
+        for ip in ["192.0.2.7", "255.255.255.255", "127.17.0.2", "2001:db8::1", "240.0.0.1"] {
+            assert!(nobodys(ip.parse().unwrap()).is_some(), "{ip}");
+        }
+        for ip in ["10.0.0.5", "127.0.0.1", "127.0.0.2", "::1", "172.17.0.2"] {
+            assert!(nobodys(ip.parse().unwrap()).is_none(), "{ip}");
+        }
+        let mut file = refused();
+        let mut dials = file.client.connect.get().cloned().unwrap();
+        dials[0].to = "127.17.0.2:6379".parse().unwrap();
+        file.client.connect = seen(dials);
+        assert_eq!(bearings(&WrongHost, &file), [Bearing::Strong]);
+    }
+
+    #[test]
+    fn ruled_out_by_a_redis_there() {
+        assert!(rules_out(&WrongHost, &running(on_server(refused()), "127.0.0.1:6379")));
+    }
+
+    #[test]
+    fn silent_without_evidence() {
+        assert!(silent(&WrongHost, &refused()));
+    }
+}
