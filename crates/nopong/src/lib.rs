@@ -9,6 +9,7 @@ pub mod cli;
 pub mod diagnosis;
 pub mod evidence;
 pub mod explain;
+pub mod plan;
 pub mod probe;
 pub mod report;
 pub mod secret;

@@ -12,7 +12,7 @@ pub mod address;
 pub mod bind;
 pub mod capacity;
 pub mod client;
-mod common;
+pub(crate) mod common;
 pub mod firewall;
 pub mod health;
 pub mod not_running;

@@ -7,8 +7,10 @@ mod collect;
 mod diagnose;
 pub mod exit;
 mod explain;
+mod fix;
 mod io;
 mod packaging;
+mod undo;
 mod verdict;
 mod wait;
 
@@ -45,6 +47,8 @@ fn run<V: Verb>(matches: &ArgMatches) -> Result<u8, Fail> {
 /// The verbs in the order of `--help`. The first is the default one.
 const VERBS: &[Entry] = &[
     entry::<diagnose::Diagnose>(),
+    entry::<fix::Fix>(),
+    entry::<undo::Undo>(),
     entry::<wait::Wait>(),
     entry::<explain::Explain>(),
     entry::<collect::Collect>(),

@@ -152,6 +152,22 @@ pub fn ask_hidden(prompt: &str) -> std::io::Result<String> {
     read.map(|line: String| line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
+/// A person can be asked: stdin and stderr are terminals.
+pub fn is_terminal() -> bool {
+    use std::io::IsTerminal as _;
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Asks on the terminal; anything but y or yes is no.
+pub fn ask_yes(prompt: &str) -> bool {
+    use std::io::{BufRead as _, Write as _};
+    let mut error = std::io::stderr();
+    drop(write!(error, "{prompt}").and_then(|()| error.flush()));
+    let mut line = String::new();
+    let read = std::io::stdin().lock().take(64).read_line(&mut line);
+    read.is_ok() && matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
 /// The monotonic clock.
 pub fn now() -> Instant {
     Instant::now()

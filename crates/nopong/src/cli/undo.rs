@@ -1,0 +1,88 @@
+//! `nopong undo [RECEIPT]`: put back what a fix changed.
+
+use super::{Fail, Verb, exit, io};
+use crate::apply::{Journal, Place};
+use crate::sys;
+use std::time::Duration;
+
+/// Its arguments.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Undo {
+    /// The receipt's name; without one, the newest that has anything to undo
+    #[arg(value_name = "RECEIPT")]
+    receipt: Option<String>,
+    /// List the receipts
+    #[arg(long)]
+    list: bool,
+    /// Do nothing when the fix was verified (what the timer calls)
+    #[arg(long, hide = true)]
+    unless_verified: bool,
+    /// Wait first (what the watchdog calls)
+    #[arg(long, hide = true, value_parser = super::args::duration)]
+    after: Option<Duration>,
+}
+
+impl Verb for Undo {
+    const NAME: &'static str = "undo";
+    const ABOUT: &'static str = "Put back what a fix changed (the newest, without an argument)";
+
+    fn run(self) -> Result<u8, Fail> {
+        let place = Place::default_for_user();
+        if self.list {
+            return list(&place);
+        }
+        if let Some(after) = self.after {
+            // Not the terminal's process any more: its hang-up must not end the watchdog.
+            drop(nix::unistd::setsid());
+            std::thread::sleep(after);
+        }
+        let nothing = |f: crate::apply::Fault| Fail::usage(f.says);
+        if self.unless_verified
+            && Journal::open(&place, self.receipt.as_deref()).is_ok_and(|j| j.receipt().closed.is_some())
+        {
+            return Ok(exit::PONG);
+        }
+        let _lock = self.lock(&place)?;
+        let mut journal = Journal::open(&place, self.receipt.as_deref()).map_err(nothing)?;
+        if self.unless_verified && journal.receipt().closed.is_some() {
+            return Ok(exit::PONG);
+        }
+        if !journal.receipt().can_undo() {
+            return Err(Fail::usage(format!("{} has nothing left to undo", journal.id())));
+        }
+        match super::fix::roll_back(&mut journal, "undone")? {
+            exit::ROLLED_BACK => {
+                io::emit(format!("Undone: {}\n", journal.id()).as_bytes())?;
+                Ok(exit::PONG)
+            }
+            code => Ok(code),
+        }
+    }
+}
+
+impl Undo {
+    /// The timer waits for a fix that is just ending; a person is told at once.
+    fn lock(&self, place: &Place) -> Result<nix::fcntl::Flock<std::fs::File>, Fail> {
+        let deadline = sys::now() + Duration::from_secs(if self.unless_verified { 30 } else { 0 });
+        loop {
+            match place.lock() {
+                Ok(lock) => return Ok(lock),
+                Err(fault) if sys::now() >= deadline => return Err(Fail::usage(fault.says)),
+                Err(_) => std::thread::sleep(Duration::from_millis(200)),
+            }
+        }
+    }
+}
+
+fn list(place: &Place) -> Result<u8, Fail> {
+    let mut out = String::new();
+    for id in place.ids() {
+        if let Ok(journal) = Journal::open(place, Some(&id)) {
+            let receipt = journal.receipt();
+            let state = receipt.closed.clone().unwrap_or_else(|| "open".to_owned());
+            out.push_str(&format!("{id}  {state}  {}  {}\n", receipt.head.cause, receipt.head.target));
+        }
+    }
+    io::emit(out.as_bytes())?;
+    Ok(exit::PONG)
+}

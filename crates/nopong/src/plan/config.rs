@@ -1,0 +1,177 @@
+//! redis.conf: the smallest edit in the file really used, and the running server told where it listens to that.
+
+use super::{Draft, NoPlan, door, served_address, start};
+use crate::apply::{Action, ConfigSet};
+use crate::secret::Secret;
+
+/// Length of a generated password: 32 letters and digits have about 190 bits.
+const PASSWORD: usize = 32;
+
+/// Adds the address that the client routes to; never all addresses. An open server gets a password first.
+pub(super) fn bind(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
+    let address = served_address(draft.case)
+        .ok_or_else(|| NoPlan::Refused("this machine has no address for other hosts".to_owned()))?;
+    password_unless_set(draft)?;
+    let config = draft.case.config().ok_or(NoPlan::Advice(None))?;
+    let now = config.value("bind").unwrap_or("127.0.0.1 -::1").to_owned();
+    let mut words: Vec<String> = now.split_whitespace().map(str::to_owned).collect();
+    let own = address.to_string();
+    if !words.iter().any(|w| w.trim_start_matches('-') == own) {
+        words.push(own);
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    // CONFIG SET bind is taken since Redis 6.2; it opens the new sockets before it closes the old ones.
+    let can = can_set(draft, "bind");
+    draft.set("bind", &words, can)?;
+    draft.restart |= !can;
+    Ok(())
+}
+
+/// Sets a password, so that protected mode lets other hosts in.
+pub(super) fn password(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
+    password_unless_set(draft)
+}
+
+fn password_unless_set(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
+    let config = draft.case.config().ok_or(NoPlan::Advice(None))?;
+    if draft.plan.new_password.is_some() || config.default_user_has_password == Some(true) {
+        return Ok(());
+    }
+    if config.default_user_has_password.is_none() {
+        return Err(NoPlan::Refused(
+            "whether the server has a password cannot be seen: run as root".to_owned(),
+        ));
+    }
+    let (secret, known) = match &draft.wish.password {
+        Some(given) => (given.clone(), true),
+        None => (Secret::new(generate()?), false),
+    };
+    let path = draft.file()?;
+    draft.edits.of(&path)?.set("requirepass", &[secret.reveal().as_bytes()]);
+    draft.edits.says(&path, "requirepass ***".to_owned());
+    if let Some(door) = door(draft.case) {
+        draft.running.push(Action::ConfigSet(ConfigSet {
+            door,
+            directive: "requirepass".to_owned(),
+            value: None,
+            secret: Some(secret.clone()),
+            is_secret: true,
+            file: Some(path),
+            login: None,
+        }));
+    }
+    draft.plan.noticed_by.push("clients: the server wants a password from now on".to_owned());
+    if !known {
+        draft.plan.advice.push("give the new password to every client of this server".to_owned());
+    }
+    draft.plan.new_password = Some(secret);
+    Ok(())
+}
+
+fn generate() -> Result<String, NoPlan> {
+    use ring::rand::SecureRandom as _;
+    const LETTERS: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz23456789";
+    let mut bytes = [0u8; 256];
+    ring::rand::SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| NoPlan::Refused("the kernel gives no random bytes".to_owned()))?;
+    // Bytes beyond the last whole multiple would favour the first letters.
+    let limit = 256 - 256 % LETTERS.len();
+    let letters = bytes
+        .iter()
+        .filter(|b| usize::from(**b) < limit)
+        .map(|b| char::from(LETTERS[usize::from(*b) % LETTERS.len()]));
+    let text: String = letters.take(PASSWORD).collect();
+    if text.len() == PASSWORD { Ok(text) } else { generate() }
+}
+
+/// The running server is there, can be asked, and takes the directive at run time.
+fn can_set(draft: &Draft<'_>, directive: &str) -> bool {
+    let talk = draft.case.server.inside.get().or_else(|| draft.case.talk());
+    let version = talk.and_then(|t| t.info("redis_version")).unwrap_or_default();
+    let mut parts = version.split('.').map(|p| p.parse::<u32>().unwrap_or(0));
+    let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    let since = match directive {
+        "bind" => (6, 2),
+        "port" => (7, 0),
+        _ => (2, 8),
+    };
+    door(draft.case).is_some() && version >= since
+}
+
+/// A bind address that is not (yet) on this machine becomes optional (`-`, Redis 6.2).
+pub(super) fn optional_binds(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
+    let config = draft.case.config().ok_or(NoPlan::Advice(None))?;
+    let own = draft.case.server.address.get().ok_or(NoPlan::Advice(None))?;
+    let here = |word: &str| {
+        word.starts_with('-')
+            || ["*", "::*", "0.0.0.0", "::"].contains(&word)
+            || own.iter().any(|a| a.address.to_string() == word)
+            || word
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|a| a.is_loopback() && own.iter().any(|o| o.address == a))
+    };
+    let bind = config.value("bind").unwrap_or_default().to_owned();
+    let words: Vec<String> =
+        bind.split_whitespace().map(|w| if here(w) { w.to_owned() } else { format!("-{w}") }).collect();
+    if words.join(" ") == bind {
+        return Err(NoPlan::Advice(None));
+    }
+    if words.iter().all(|w| w.starts_with('-')) {
+        return Err(NoPlan::Refused(format!(
+            "no address of `bind {bind}` is on this machine: name one that is"
+        )));
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    draft.set("bind", &words, false)?;
+    start::again(draft);
+    Ok(())
+}
+
+/// TCP was switched off: switch the target's port on, not without a password.
+pub(super) fn port(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
+    password_unless_set(draft)?;
+    let port = draft.case.ask.port.to_string();
+    let can = can_set(draft, "port");
+    draft.set("port", &[&port], can)?;
+    draft.restart |= !can;
+    Ok(())
+}
+
+/// The file says what is needed; the process is older than it.
+pub(super) fn apply_file(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
+    let config = draft.case.config().ok_or(NoPlan::Advice(None))?;
+    if let Some(error) = config.errors.first() {
+        return Err(NoPlan::Refused(format!("a restart would fail: {} says `{}`", error.file, error.says)));
+    }
+    let opens = config
+        .value("bind")
+        .is_some_and(|b| b.split_whitespace().any(|w| ["*", "0.0.0.0", "::", "-::*"].contains(&w)));
+    let bare =
+        config.default_user_has_password == Some(false) && config.value("protected-mode") == Some("no");
+    if opens && bare {
+        return Err(NoPlan::Refused(
+            "the file would open the server to everybody without a password: set requirepass first"
+                .to_owned(),
+        ));
+    }
+    draft.restart = true;
+    Ok(())
+}
+
+/// A refused line, where the right one is evident: overlapping binds.
+pub(super) fn repair(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
+    let config = draft.case.config().ok_or(NoPlan::Advice(None))?;
+    let error = config.errors.first().ok_or(NoPlan::Advice(None))?;
+    let bind = config.value("bind").unwrap_or_default().to_owned();
+    let all_v4 = bind.split_whitespace().any(|w| w == "0.0.0.0" || w == "*");
+    if error.directive.as_deref() != Some("bind") || !all_v4 {
+        return Err(NoPlan::Advice(None));
+    }
+    // With every IPv4 address bound, another IPv4 one is taken already (EADDRINUSE).
+    let words: Vec<&str> =
+        bind.split_whitespace().filter(|w| w.contains(':') || *w == "0.0.0.0" || *w == "*").collect();
+    draft.set("bind", &words, false)?;
+    start::again(draft);
+    Ok(())
+}

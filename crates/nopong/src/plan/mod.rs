@@ -1,0 +1,341 @@
+//! What to change: the first cause's remedy and what stands behind it, as actions that can be undone.
+//!
+//! A plan is shown before anything is done. It reads the files it would change and writes nothing. A cause that only
+//! people can remove gives advice instead of actions; a plan that would expose a server without a password is refused.
+
+mod config;
+mod guard;
+mod rules;
+mod start;
+mod storage;
+
+use crate::apply::{Action, EditFile};
+use crate::diagnosis::{Case, Diagnosis, Finding, Fix, Risk, Symptom};
+use crate::secret::Secret;
+use std::collections::BTreeMap;
+
+/// What the operator wishes beside the target.
+#[derive(Debug, Clone, Default)]
+pub struct Wish {
+    /// `--only ID`: this finding, instead of the first cause.
+    pub only: Option<String>,
+    /// `--allow CIDR`: whom a rule lets in, instead of exactly the client.
+    pub allow: Option<String>,
+    /// The password to set, instead of a generated one.
+    pub password: Option<Secret>,
+    /// `--force`: restart in spite of loading, saving or unsaved data.
+    pub force: bool,
+}
+
+/// A plan.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// The cause removed.
+    pub cause: String,
+    /// One line.
+    pub title: String,
+    /// What the changes are, in order.
+    pub actions: Vec<Action>,
+    /// What a human has to do, before or after.
+    pub advice: Vec<String>,
+    /// Who notices: `clients`, `the service`, `the operator`.
+    pub noticed_by: Vec<String>,
+    /// Ids of causes behind the first that the plan removes too.
+    pub also: Vec<String>,
+    /// A password that the plan sets and that nobody knows yet; printed once.
+    pub new_password: Option<Secret>,
+    /// The actions could cut somebody's way in.
+    pub guarded: bool,
+    /// Risk.
+    pub risk: Option<Risk>,
+}
+
+/// Why there is no plan of actions.
+#[derive(Debug)]
+pub enum NoPlan {
+    /// Nothing is wrong (or not what `--only` names).
+    Nothing(String),
+    /// Only people can do it; the cause's own advice.
+    Advice(Option<Fix>),
+    /// It would be possible and is refused, with the reason and what would lift it.
+    Refused(String),
+}
+
+/// Files being edited: several remedies may change one file.
+#[derive(Default)]
+struct Edits {
+    files: BTreeMap<String, (Vec<u8>, redis_conf::Document, Vec<String>)>,
+}
+
+impl Edits {
+    /// The document of a file, read once.
+    fn of(&mut self, path: &str) -> Result<&mut redis_conf::Document, NoPlan> {
+        if !self.files.contains_key(path) {
+            let bytes = crate::sys::read(path, crate::sys::FILE_MAX).map_err(|e| {
+                NoPlan::Refused(format!("cannot read {path}: {}", crate::sys::errno_name(&e)))
+            })?;
+            let document = redis_conf::Document::parse(&bytes);
+            self.files.insert(path.to_owned(), (bytes, document, Vec::new()));
+        }
+        Ok(&mut self.files.get_mut(path).expect("inserted above").1)
+    }
+
+    fn says(&mut self, path: &str, what: String) {
+        if let Some(file) = self.files.get_mut(path) {
+            file.2.push(what);
+        }
+    }
+
+    fn actions(self) -> Result<Vec<Action>, NoPlan> {
+        let mut actions = Vec::new();
+        for (path, (before, document, says)) in self.files {
+            let edit = EditFile::new(&path, &says.join(", "), &before, document.to_bytes(), is_secret_line)
+                .map_err(|f| NoPlan::Refused(f.says))?;
+            actions.extend(edit.map(Action::EditFile));
+        }
+        Ok(actions)
+    }
+}
+
+/// Lines of redis.conf that hold a secret.
+fn is_secret_line(line: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(line).trim_start().to_ascii_lowercase();
+    [
+        "requirepass",
+        "masterauth",
+        "user ",
+        "tls-key-file-pass",
+        "tls-client-key-file-pass",
+        "sentinel auth-pass",
+        "sentinel sentinel-pass",
+    ]
+    .iter()
+    .any(|d| text.starts_with(d))
+}
+
+/// What the remedies write to while a plan grows.
+struct Draft<'a> {
+    case: &'a Case<'a>,
+    wish: &'a Wish,
+    edits: Edits,
+    /// Before the edits.
+    first: Vec<Action>,
+    /// After the edits: run-time settings.
+    running: Vec<Action>,
+    /// Rules.
+    rules: Vec<Action>,
+    /// The unit has to be started.
+    start: Option<crate::apply::UnitState>,
+    /// The unit has to be restarted, because the running server does not take the setting.
+    restart: bool,
+    plan: Plan,
+}
+
+/// Makes the plan for the first cause, or for the finding that `--only` names.
+pub fn plan(case: &Case<'_>, diagnosis: &Diagnosis, wish: &Wish) -> Result<Plan, NoPlan> {
+    let everything = || diagnosis.causes.iter().chain(&diagnosis.warnings).chain(&diagnosis.behind);
+    let finding: &Finding = match &wish.only {
+        Some(id) => everything()
+            .find(|f| f.cause.meta().id == id)
+            .ok_or_else(|| NoPlan::Nothing(format!("{id} is not among the findings")))?,
+        None => match diagnosis.causes.first() {
+            Some(first) => first,
+            // On the Redis host its own PING passes: `--client` asks for those who are kept out.
+            None if case.ask.client.is_some() => diagnosis
+                .warnings
+                .first()
+                .ok_or_else(|| NoPlan::Nothing("nothing is in the way".to_owned()))?,
+            None => return Err(NoPlan::Nothing("the target answers PONG".to_owned())),
+        },
+    };
+    if finding.band != crate::diagnosis::Band::Confirmed && wish.only.is_none() {
+        return Err(NoPlan::Refused(format!(
+            "{} is not confirmed: what it rests on is above; `--only {}` takes it as given",
+            finding.cause.meta().id,
+            finding.cause.meta().id
+        )));
+    }
+    let mut draft = Draft {
+        case,
+        wish,
+        edits: Edits::default(),
+        first: Vec::new(),
+        running: Vec::new(),
+        rules: Vec::new(),
+        start: None,
+        restart: false,
+        plan: Plan {
+            cause: finding.cause.meta().id.to_owned(),
+            title: finding.fix.as_ref().map_or_else(|| finding.title.clone(), |f| f.title.clone()),
+            risk: finding.fix.as_ref().map(|f| f.risk),
+            ..Plan::default()
+        },
+    };
+    remedy(&mut draft, finding.cause.meta().id, finding)?;
+    for behind in diagnosis.behind.iter().filter(|f| f.band == crate::diagnosis::Band::Confirmed) {
+        let id = behind.cause.meta().id;
+        if id != draft.plan.cause
+            && !draft.plan.also.iter().any(|a| a == id)
+            && remedy(&mut draft, id, behind).is_ok()
+        {
+            draft.plan.also.push(id.to_owned());
+        }
+    }
+    finish(draft)
+}
+
+/// Adds the remedy of one cause to the draft.
+fn remedy(draft: &mut Draft<'_>, id: &str, finding: &Finding) -> Result<(), NoPlan> {
+    match id {
+        "service-stopped" | "service-masked" | "crashed" | "oom-killed" => {
+            start::start(draft, id == "service-masked")
+        }
+        "bind-loopback-only" | "bind-other-address" => config::bind(draft),
+        "protected-mode" => config::password(draft),
+        "bind-address-missing" => config::optional_binds(draft),
+        "tcp-port-disabled" => config::port(draft),
+        "config-not-applied" => config::apply_file(draft),
+        "config-invalid" => config::repair(draft),
+        "storage-unwritable" | "tls-material-unusable" => storage::owner(draft),
+        "server-firewall-drops" | "server-firewall-rejects" => rules::allow(draft),
+        _ => Err(NoPlan::Advice(finding.fix.clone())),
+    }
+}
+
+/// Puts the parts in order, and refuses what must not be.
+fn finish(mut draft: Draft<'_>) -> Result<Plan, NoPlan> {
+    let unit = draft.case.unit().map(|u| u.name.clone());
+    let edits = std::mem::take(&mut draft.edits).actions()?;
+    let changes_files = !edits.is_empty();
+    let mut plan = draft.plan;
+    plan.actions.extend(draft.first);
+    let runs = draft.case.process().is_some();
+    if draft.restart {
+        guard::restart(draft.case, draft.wish)?;
+        let unit = unit.clone().ok_or_else(|| {
+            NoPlan::Refused("the server runs outside any unit: restart it by hand".to_owned())
+        })?;
+        plan.actions.push(Action::Restart(crate::apply::Restart {
+            unit: unit.clone(),
+            when: crate::apply::When::AfterUndo,
+        }));
+        plan.actions.extend(edits);
+        plan.actions.push(Action::Restart(crate::apply::Restart { unit, when: crate::apply::When::Now }));
+        plan.noticed_by.push("clients: the server restarts".to_owned());
+    } else {
+        plan.actions.extend(edits);
+    }
+    plan.actions.extend(draft.running);
+    if let Some(start) = draft.start {
+        plan.noticed_by.push("clients: the server starts".to_owned());
+        plan.actions.push(Action::UnitState(start));
+    }
+    plan.guarded = !draft.rules.is_empty() || (changes_files && runs);
+    plan.actions.extend(draft.rules);
+    if plan.actions.is_empty() {
+        return Err(NoPlan::Advice(None));
+    }
+    Ok(plan)
+}
+
+/// The address to serve: the one dialled, unless that is loopback; then the machine's own in the client's network.
+fn served_address(case: &Case<'_>) -> Option<std::net::IpAddr> {
+    crate::cause::common::public_address(case)
+}
+
+/// A way in to the running server: the side door, else the target.
+fn door(case: &Case<'_>) -> Option<crate::apply::Door> {
+    let process = case.process()?;
+    let listeners = case.server.listener.get()?;
+    let own: Vec<_> = listeners.tcp.iter().filter(|l| l.pids.contains(&process.pid)).collect();
+    let tls_port =
+        case.config().and_then(|c| c.value("tls-port")).and_then(|p| p.parse::<u16>().ok()).unwrap_or(0);
+    let port = case.config().and_then(|c| c.value("port")).and_then(|p| p.parse::<u16>().ok());
+    let plain = |l: &&&crate::evidence::server::Listener| {
+        l.at.port() != tls_port && port.is_none_or(|p| p == l.at.port())
+    };
+    let chosen =
+        own.iter().find(|l| plain(l) && l.at.ip().is_loopback()).or_else(|| own.iter().find(|l| plain(l)));
+    if let Some(listener) = chosen {
+        let mut at = listener.at;
+        if at.ip().is_unspecified() {
+            at.set_ip(if at.is_ipv4() {
+                std::net::Ipv4Addr::LOCALHOST.into()
+            } else {
+                std::net::Ipv6Addr::LOCALHOST.into()
+            });
+        }
+        return Some(crate::apply::Door::Tcp { at });
+    }
+    let socket = listeners.unix.iter().find(|u| u.pids.contains(&process.pid))?;
+    Some(crate::apply::Door::Unix { path: socket.path.clone() })
+}
+
+impl Draft<'_> {
+    /// The file in force, which must be readable and known.
+    fn file(&self) -> Result<String, NoPlan> {
+        let config =
+            self.case.config().ok_or_else(|| NoPlan::Refused("no configuration file is known".to_owned()))?;
+        if let Some(unreadable) = &config.unreadable {
+            return Err(NoPlan::Refused(format!(
+                "{} cannot be read ({}): run as root",
+                unreadable.path, unreadable.errno
+            )));
+        }
+        config
+            .file
+            .clone()
+            .ok_or_else(|| NoPlan::Refused("the server runs without a configuration file".to_owned()))
+    }
+
+    /// The file that has the directive, else the main one: includes come into force where they stand.
+    fn file_of(&self, directive: &str) -> Result<String, NoPlan> {
+        let setting = self.case.config().and_then(|c| c.settings.get(directive));
+        match setting {
+            Some(s) if s.file == "command line" => Err(NoPlan::Refused(format!(
+                "{directive} is set on the command line: change the unit or script that starts the server"
+            ))),
+            Some(s) if s.line.is_some() => Ok(s.file.clone()),
+            _ => self.file(),
+        }
+    }
+
+    /// Sets a directive in the file, and in the running server where it takes it.
+    fn set(&mut self, directive: &str, words: &[&str], running: bool) -> Result<(), NoPlan> {
+        let path = self.file_of(directive)?;
+        let bytes: Vec<&[u8]> = words.iter().map(|w| w.as_bytes()).collect();
+        self.edits.of(&path)?.set(directive, &bytes);
+        self.edits.says(&path, format!("{directive} {}", words.join(" ")));
+        if running
+            && let Some(door) = door(self.case).filter(|_| {
+                self.case.symptom != Symptom::ErrorReply || self.case.error_word() == Some("DENIED")
+            })
+        {
+            self.running.push(Action::ConfigSet(crate::apply::ConfigSet {
+                door,
+                directive: directive.to_owned(),
+                value: Some(words.join(" ")),
+                secret: None,
+                is_secret: false,
+                file: self.file().ok(),
+                login: None,
+            }));
+        }
+        Ok(())
+    }
+}
+
+/// Every action as a sentence, its command and its diff.
+pub fn shown(plan: &Plan) -> Vec<(String, Option<String>, Option<String>)> {
+    plan.actions
+        .iter()
+        .map(|action| {
+            let diff = match action {
+                Action::EditFile(edit) => Some(edit.diff().to_owned()),
+                _ => None,
+            };
+            let change = action.change();
+            (change.says(), change.command(), diff)
+        })
+        .collect()
+}

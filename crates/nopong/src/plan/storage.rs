@@ -1,0 +1,90 @@
+//! Paths that the server's user cannot use: owner of exactly the path in the way, nothing recursive.
+
+use super::{Draft, NoPlan, start};
+use crate::apply::{Action, Ownership};
+
+/// Gives the server's user what stands in the way.
+pub(super) fn owner(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
+    let storage = draft.case.server.storage.get().ok_or(NoPlan::Advice(None))?;
+    let user = draft
+        .case
+        .unit()
+        .and_then(|u| u.user.clone())
+        .or_else(|| draft.case.process().and_then(|p| p.user.clone()));
+    let user = user.ok_or_else(|| NoPlan::Refused("the server's user is not known".to_owned()))?;
+    let account = nix::unistd::User::from_name(&user).ok().flatten();
+    let account = account.ok_or_else(|| NoPlan::Refused(format!("there is no user {user}")))?;
+    let (uid, gid) = (account.uid.as_raw(), account.gid.as_raw());
+    let blocked: Vec<_> = storage
+        .paths
+        .iter()
+        .filter(|p| p.usable == Some(false) && p.exists && p.read_only != Some(true))
+        .collect();
+    for path in &blocked {
+        if is_shared(&path.path) {
+            return Err(NoPlan::Refused(format!(
+                "{} belongs to the system: its owner is not changed; point the directive elsewhere",
+                path.path
+            )));
+        }
+        // Only the path itself: an obstacle further up belongs to somebody else.
+        let own = path.obstacle.as_deref().is_none_or(|o| o.contains(&path.path));
+        if !own {
+            continue;
+        }
+        let secret = path.purpose == "tls-key-file";
+        draft.first.push(Action::Ownership(match secret {
+            // A key stays its owner's; the server's group may read it.
+            true => Ownership {
+                path: path.path.clone(),
+                uid: None,
+                gid: Some(gid),
+                mode: path.mode.map(|m| (m & 0o7700) | 0o040),
+            },
+            false => Ownership {
+                path: path.path.clone(),
+                uid: Some(uid),
+                gid: Some(gid),
+                mode: path.mode.map(|m| (m & 0o7777) | needed(&path.purpose)),
+            },
+        }));
+    }
+    if draft.first.is_empty() {
+        return Err(NoPlan::Advice(None));
+    }
+    start::again(draft);
+    Ok(())
+}
+
+/// What the owner needs there.
+fn needed(purpose: &str) -> u32 {
+    match purpose {
+        "dir" => 0o700,
+        "tls-cert-file" | "tls-ca-cert-file" => 0o400,
+        _ => 0o600,
+    }
+}
+
+/// Directories that many programs share.
+fn is_shared(path: &str) -> bool {
+    [
+        "/",
+        "/tmp",
+        "/var",
+        "/var/lib",
+        "/var/log",
+        "/var/run",
+        "/run",
+        "/etc",
+        "/home",
+        "/root",
+        "/usr",
+        "/opt",
+        "/srv",
+        "/dev/shm",
+        "/var/tmp",
+        "/etc/ssl/private",
+    ]
+    .contains(&path.trim_end_matches('/'))
+        || path == "/"
+}
