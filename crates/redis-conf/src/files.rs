@@ -115,12 +115,6 @@ pub trait Files {
         Bindable::Unknown
     }
 
-    /// Whether a name resolves, for `sentinel monitor`; `None` where that is not known.
-    fn resolves(&self, host: &str) -> Option<bool> {
-        let _ = host;
-        None
-    }
-
     /// What OpenSSL would refuse in these files; the caller reads and parses them.
     fn tls(&self, files: &TlsFiles) -> Option<TlsFault> {
         let _ = files;

@@ -255,22 +255,21 @@ impl Loader<'_> {
             true => ("tls-client-cert-file", "tls-client-key-file"),
         };
         let shown = |name: &str| to_path(self.value(name)).display().to_string();
-        // OpenSSL wraps an error number of the system so.
-        let system = |e: OsError| format!("error:8{:07X}:system library::{e}", e.0);
-        if let Err(error) = self.files.read(&tls.cert, 1) {
-            return Some((
-                names.0,
-                format!("Failed to load certificate: {}: {}", shown(names.0), system(error)),
-            ));
+        // OpenSSL wraps an error number of the system so; a directory opens, but holds nothing of use.
+        let unread = |path, nothing: &str| match self.files.read(path, 1) {
+            Ok(_) => None,
+            Err(OsError::IS_DIRECTORY) => Some(nothing.to_owned()),
+            Err(e) => Some(format!("error:8{:07X}:system library::{e}", e.0)),
+        };
+        if let Some(error) = unread(&tls.cert, "error:0480006C:PEM routines::no start line") {
+            return Some((names.0, format!("Failed to load certificate: {}: {error}", shown(names.0))));
         }
-        if let Err(error) = self.files.read(&tls.key, 1) {
-            return Some((
-                names.1,
-                format!("Failed to load private key: {}: {}", shown(names.1), system(error)),
-            ));
+        if let Some(error) = unread(&tls.key, "error:1E08010C:DECODER routines::unsupported") {
+            return Some((names.1, format!("Failed to load private key: {}: {error}", shown(names.1))));
         }
-        if let Some(Err(error)) = tls.ca_file.as_ref().map(|path| self.files.read(path, 1)) {
-            let says = format!("Failed to configure CA certificate(s) file/directory: {}", system(error));
+        let no_ca = "error:05800088:x509 certificate routines::no certificate or crl found";
+        if let Some(error) = tls.ca_file.as_ref().and_then(|path| unread(path, no_ca)) {
+            let says = format!("Failed to configure CA certificate(s) file/directory: {error}");
             return Some(("tls-ca-cert-file", says));
         }
         if let Some(fault) = self.files.tls(tls) {

@@ -4,6 +4,7 @@
 
 mod args;
 mod collect;
+mod config;
 mod diagnose;
 pub mod exit;
 mod explain;
@@ -53,6 +54,7 @@ const VERBS: &[Entry] = &[
     entry::<explain::Explain>(),
     entry::<collect::Collect>(),
     entry::<verdict::Verdict>(),
+    entry::<config::Config>(),
     entry::<packaging::Completions>(),
     entry::<packaging::Man>(),
 ];

@@ -299,6 +299,7 @@ pub(crate) fn written() -> Vec<Case> {
         "tls-port 7001\ntls-cert-file x\ntls-key-file y\n",
         "tls-port 7001\ntls-cert-file x\ntls-key-file y\ntls-auth-clients no\ntls-protocols \"TLSv1.2 x\"\n",
         "tls-port 7001\ntls-cert-file x\ntls-key-file y\ntls-auth-clients no\n",
+        "tls-port 7001\ntls-cert-file sub\ntls-key-file y\ntls-auth-clients no\n",
         "tls-replication yes\n",
         "logfile /nonexistent/log\n",
         "logfile sub\n",
