@@ -209,7 +209,8 @@ impl<'a> Loader<'a> {
                 return;
             }
             if !self.start.sentinel {
-                return self.refuse(at, "sentinel directive while not in sentinel mode");
+                let hint = Some("this is a file for redis-sentinel, or redis-server --sentinel".to_owned());
+                return self.refuse_with(at, "sentinel directive while not in sentinel mode", hint);
             }
             self.sentinel_queue.push((words, at.line.origin.clone(), at.line.counted));
             return;

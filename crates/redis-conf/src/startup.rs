@@ -273,7 +273,12 @@ impl Loader<'_> {
             return Some(("tls-ca-cert-file", says));
         }
         if let Some(fault) = self.files.tls(tls) {
-            return Some((fault.directive, fault.says));
+            // The server names files as they are written.
+            let as_written =
+                [(&tls.cert, names.0), (&tls.key, names.1)].iter().fold(fault.says, |says, (path, name)| {
+                    says.replace(&path.display().to_string(), &shown(name))
+                });
+            return Some((fault.directive, as_written));
         }
         match tls.dh_params.as_ref().map(|path| self.files.read(path, 1)) {
             Some(Err(error)) => {
