@@ -3,11 +3,12 @@
 //! The rules are judged by the crate `packet-verdict`, which is pure; here the listings are fetched, and the host's
 //! addresses and routes that a verdict may hang on. Nothing is changed: the tools only list.
 
-use crate::evidence::Why;
+use crate::evidence::client::Dial;
 use crate::evidence::server::{Firewall, Verdict};
+use crate::evidence::{CaseFile, Seen, Why};
 use crate::{sys, text};
 use packet_verdict::{Address, Hook, Outcome, Packet, Route, Ruleset};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 /// Limit of one listing; a set of 100,000 elements takes nft about a second.
@@ -169,6 +170,98 @@ fn route_v6(line: &str) -> Option<Route> {
     Some(Route { dst: IpAddr::V6(dst), prefix: u8::from_str_radix(prefix, 16).ok()?, dev: (*dev).to_owned() })
 }
 
+/// What the client's own rules do with the dial.
+pub fn of_client(file: &CaseFile) -> Seen<Firewall> {
+    let asked: Vec<Asked> = dialled(file)
+        .into_iter()
+        .filter_map(|(from, to)| {
+            from.map(|src| Asked { src, dst: to.ip(), port: to.port(), hook: Hook::Output })
+        })
+        .collect();
+    if asked.is_empty() {
+        return Seen::not_applicable("nothing was dialled over IP");
+    }
+    super::timed(BY_HAND, || look(&asked))
+}
+
+/// What the Redis host's rules do with the dial from here, and with a client of another host.
+pub fn of_server(file: &CaseFile) -> Seen<Firewall> {
+    if file.ask.unix.is_some() {
+        return Seen::not_applicable("the target is a unix socket");
+    }
+    let input = |src, dst| Asked { src, dst, port: file.ask.port, hook: Hook::Input };
+    let own: Vec<(IpAddr, u8)> = own_networks(file);
+    let mut asked = Vec::new();
+    for (from, to) in dialled(file) {
+        let here = to.ip().is_loopback() || own.iter().any(|(ip, _)| *ip == to.ip());
+        if let (true, Some(src)) = (here, from) {
+            asked.push(input(src, to.ip()));
+        }
+    }
+    asked.extend(outside(file, &own).map(|(src, dst)| input(src, dst)));
+    if asked.is_empty() {
+        return Seen::not_applicable("this host has no address that a client could dial");
+    }
+    super::timed(BY_HAND, || look(&asked))
+}
+
+/// Each address dialled, and the one it was dialled from; before the dial the loopback address for itself.
+fn dialled(file: &CaseFile) -> Vec<(Option<IpAddr>, SocketAddr)> {
+    let dials = file.client.connect.get().map_or(&[][..], Vec::as_slice);
+    let from = |d: &Dial| d.from.map(|f| f.ip()).filter(|f| !f.is_unspecified());
+    dials.iter().map(|d| (from(d).or_else(|| source_for(file, d.to.ip())), d.to)).collect()
+}
+
+/// A dial that was refused at once leaves no source behind: the address of the interface the route names.
+fn source_for(file: &CaseFile, dst: IpAddr) -> Option<IpAddr> {
+    let own = own_networks(file);
+    if dst.is_loopback() || own.iter().any(|(ip, _)| *ip == dst) {
+        return Some(dst);
+    }
+    sys::net::source_towards(dst)
+}
+
+fn own_networks(file: &CaseFile) -> Vec<(IpAddr, u8)> {
+    let seen = file.server.address.get().map(|all| all.iter().map(|a| (a.address, a.prefix)).collect());
+    seen.unwrap_or_else(|| sys::net::own_addresses().into_iter().map(|ip| (ip, 32)).collect())
+}
+
+/// A client that is not this host, and the address it dials: `--client`, else a neighbour in the target's network.
+fn outside(file: &CaseFile, own: &[(IpAddr, u8)]) -> Option<(IpAddr, IpAddr)> {
+    let target = file.client.connect.get().and_then(|d| d.first()).map(|d| d.to.ip());
+    let reachable = |ip: &IpAddr| !ip.is_loopback() && !is_link_local(*ip);
+    let fits = |ip: &IpAddr| file.ask.client.is_none_or(|c| c.is_ipv4() == ip.is_ipv4());
+    let by_target = target.filter(|t| reachable(t) && fits(t) && own.iter().any(|(ip, _)| ip == t));
+    let mut addresses = own.iter().map(|(ip, _)| *ip).filter(|ip| reachable(ip) && fits(ip));
+    let dst = by_target
+        .or_else(|| addresses.find(IpAddr::is_ipv4))
+        .or_else(|| own.iter().map(|(ip, _)| *ip).find(|ip| reachable(ip) && fits(ip)))?;
+    match file.ask.client {
+        Some(client) if client.is_ipv4() == dst.is_ipv4() => Some((client, dst)),
+        Some(_) => None,
+        None => Some((neighbour(dst, own), dst)),
+    }
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
+/// The next address, or the one before where that is our own or the network's last.
+fn neighbour(dst: IpAddr, own: &[(IpAddr, u8)]) -> IpAddr {
+    let step = |by: i32| match dst {
+        IpAddr::V4(ip) => IpAddr::V4(u32::from(ip).wrapping_add_signed(by).into()),
+        IpAddr::V6(ip) => IpAddr::V6(u128::from(ip).wrapping_add_signed(by.into()).into()),
+    };
+    let prefix = own.iter().find(|(ip, _)| *ip == dst).map_or(24, |(_, p)| *p);
+    let inside = Route { dst, prefix, dev: String::new() };
+    let good = |ip: &IpAddr| !own.iter().any(|(o, _)| o == ip) && inside.holds(*ip);
+    [1, -1, 2, -2].into_iter().map(step).find(good).unwrap_or_else(|| step(1))
+}
+
 /// Reads the rules and judges each connection.
 pub fn look(asked: &[Asked]) -> Result<Firewall, Why> {
     let rules = read();
@@ -243,7 +336,7 @@ pub fn with(outcome: Outcome) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{dev_of, route_v4, route_v6, sort_out};
+    use super::{dev_of, neighbour, route_v4, route_v6, sort_out};
     use crate::evidence::Why;
     use std::net::IpAddr;
 
@@ -258,6 +351,16 @@ mod tests {
         routes.extend(route_v6(line));
         assert_eq!(dev_of(&routes, ip("fd00::9")).as_deref(), Some("eth1"));
         assert_eq!(dev_of(&routes, ip("fd01::9")), None);
+    }
+
+    #[test]
+    fn a_neighbour_is_of_the_same_network_and_not_ourselves() {
+        let ip = |s: &str| s.parse::<IpAddr>().expect("address");
+        let own = [(ip("10.0.0.5"), 24), (ip("10.0.0.6"), 24), (ip("fd00::1"), 64), (ip("10.9.9.9"), 32)];
+        assert_eq!(neighbour(own[0].0, &own), ip("10.0.0.4"));
+        assert_eq!(neighbour(own[1].0, &own), ip("10.0.0.7"));
+        assert_eq!(neighbour(own[2].0, &own), ip("fd00::2"));
+        assert_eq!(neighbour(own[3].0, &own), ip("10.9.9.10"));
     }
 
     #[test]

@@ -182,6 +182,14 @@ pub fn own_addresses() -> Vec<IpAddr> {
     .collect()
 }
 
+/// The address the kernel would dial from: a connected UDP socket sends nothing.
+pub fn source_towards(to: IpAddr) -> Option<IpAddr> {
+    let any: IpAddr = if to.is_ipv4() { [0; 4].into() } else { [0u16; 8].into() };
+    let socket = std::net::UdpSocket::bind((any, 0)).ok()?;
+    socket.connect((to, 9)).ok()?;
+    socket.local_addr().ok().map(|a| a.ip()).filter(|a| !a.is_unspecified())
+}
+
 /// Index of an interface, as an IPv6 scope.
 pub fn scope_of(interface: &str) -> Option<u32> {
     interface.parse().ok().or_else(|| nix::net::if_::if_nametoindex(interface).ok())

@@ -33,4 +33,6 @@ pub fn ladder(request: &Request, file: &CaseFile, client: &mut Client) {
 }
 
 /// What is worth a look only when something failed: resolvers one by one, neighbours, the other protocol, limits, own rules.
-pub fn after_failure(_request: &Request, _file: &mut CaseFile) {}
+pub fn after_failure(_request: &Request, file: &mut CaseFile) {
+    file.client.firewall = super::firewall::of_client(file);
+}

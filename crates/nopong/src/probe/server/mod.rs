@@ -42,7 +42,9 @@ fn look_listeners(
 }
 
 /// What a PONG on the Redis host still needs, to answer for clients elsewhere: configuration and rules. Must stay cheap.
-pub fn beside_a_pong(_request: &Request, _file: &mut CaseFile) {}
+pub fn beside_a_pong(_request: &Request, file: &mut CaseFile) {
+    file.server.firewall = super::firewall::of_server(file);
+}
 
 /// Everything, in parallel: after a failure.
 pub fn everything(_request: &Request, file: &mut CaseFile) {
@@ -54,6 +56,7 @@ pub fn everything(_request: &Request, file: &mut CaseFile) {
     });
     file.server.listener = listener.unwrap_or_default();
     file.server.unit = unit.unwrap_or_default();
+    file.server.firewall = super::firewall::of_server(file);
     file.server.kernel =
         timed("sysctl net.core.somaxconn; nstat -az TcpExtListenDrops; free", || Ok(kernel::look()));
 }
