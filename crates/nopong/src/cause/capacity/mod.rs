@@ -2,5 +2,19 @@
 
 use super::Cause;
 
+mod backlog_full;
+mod client_fds_exhausted;
+mod client_ports_exhausted;
+mod clients_exhausted;
+mod conntrack_full;
+mod server_fds_exhausted;
+
 /// In the order of the examination.
-pub static ALL: &[&dyn Cause] = &[];
+pub static ALL: &[&dyn Cause] = &[
+    &client_fds_exhausted::ClientFdsExhausted,
+    &client_ports_exhausted::ClientPortsExhausted,
+    &conntrack_full::ConntrackFull,
+    &backlog_full::BacklogFull,
+    &server_fds_exhausted::ServerFdsExhausted,
+    &clients_exhausted::ClientsExhausted,
+];

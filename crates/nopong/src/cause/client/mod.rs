@@ -2,5 +2,7 @@
 
 use super::Cause;
 
+mod protocol_unsupported;
+
 /// In the order of the examination.
-pub static ALL: &[&dyn Cause] = &[];
+pub static ALL: &[&dyn Cause] = &[&protocol_unsupported::ProtocolUnsupported];

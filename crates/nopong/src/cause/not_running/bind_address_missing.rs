@@ -177,7 +177,8 @@ mod tests {
         let mut file = with_unit(on_server(refused()), "failed", "failed", "exit-code");
         file.server.log = crate::evidence::Seen::NotRun;
         let file = addressed(file, "10.9.9.9");
-        assert_eq!(first(&file), Some(("bind-address-missing", Band::Likely)));
+        let (id, band) = first(&file).unwrap();
+        assert!(id == "bind-address-missing" && band != Band::Confirmed, "{id} {band:?}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod oom_killed;
 mod port_taken;
 mod service_masked;
 mod service_stopped;
-mod shared;
+pub(in crate::cause) mod shared;
 mod storage_unwritable;
 mod supervisor_kills;
 mod tls_material_unusable;

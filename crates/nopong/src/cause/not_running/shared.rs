@@ -6,7 +6,7 @@ use crate::diagnosis::{Case, Symptom, holds};
 use crate::evidence::server::{Death, DeathKind, Process, Unit};
 
 /// Whether the target's server runs.
-pub(super) enum State<'a> {
+pub(in crate::cause) enum State<'a> {
     /// The server's side was not seen, or contradicts itself.
     Unseen,
     /// It runs: the reason that excludes every cause of this folder.
@@ -16,7 +16,7 @@ pub(super) enum State<'a> {
 }
 
 /// A server that does not run.
-pub(super) struct Down<'a> {
+pub(in crate::cause) struct Down<'a> {
     /// Its unit.
     pub unit: Option<&'a Unit>,
     /// What the client saw is what a dead server gives, and nothing stands before it.
@@ -27,7 +27,7 @@ pub(super) struct Down<'a> {
 
 /// How what the client saw fits a dead server.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fit {
+pub(in crate::cause) enum Fit {
     /// Exactly: it is the first obstacle.
     First,
     /// Something accepts in its place: a proxy may stand before it.
@@ -37,14 +37,14 @@ pub(super) enum Fit {
 }
 
 /// The unit is between two attempts, or was tried more than once.
-pub(super) fn restarting(unit: &Unit) -> bool {
+pub(in crate::cause) fn restarting(unit: &Unit) -> bool {
     unit.sub == "auto-restart"
         || unit.sub == "auto-restart-queued"
         || (unit.active != "active" && unit.restarts > 0)
 }
 
 /// systemd refuses to start the unit.
-pub(super) fn is_masked(unit: &Unit) -> bool {
+pub(in crate::cause) fn is_masked(unit: &Unit) -> bool {
     unit.load_state == "masked" || unit.file_state.as_deref().is_some_and(|s| s.starts_with("masked"))
 }
 
@@ -53,7 +53,7 @@ fn loops(unit: &Unit) -> bool {
     unit.active == "activating" && unit.restarts > 0
 }
 
-pub(super) fn state<'a>(case: &Case<'a>) -> State<'a> {
+pub(in crate::cause) fn state<'a>(case: &Case<'a>) -> State<'a> {
     let looping = case.unit().is_some_and(loops);
     if !looping && let Some(reason) = answers(case) {
         return State::Runs(reason);
@@ -104,7 +104,7 @@ fn runs<'a>(case: &Case<'_>, process: &Process) -> State<'a> {
 }
 
 /// The program's name as the process shows it.
-pub(super) fn program(process: &Process) -> String {
+pub(in crate::cause) fn program(process: &Process) -> String {
     let path = process.exe.as_deref().or(process.cmdline.first().map(String::as_str)).unwrap_or_default();
     let name = path.rsplit('/').next().unwrap_or_default();
     if name.is_empty() { "redis-server".to_owned() } else { name.to_owned() }
@@ -138,7 +138,7 @@ fn rejected(case: &Case<'_>) -> bool {
 /// The last word that tells most and the cause it is blamed on. A stop by the supervisor ends in an orderly
 /// stop, and every failure in a start limit: consequences come last, else the newest line counts, because the
 /// fatal one is the last that a server writes.
-pub(super) fn blame<'a>(case: &Case<'a>, unit: Option<&Unit>) -> Option<(&'a Death, &'static str)> {
+pub(in crate::cause) fn blame<'a>(case: &Case<'a>, unit: Option<&Unit>) -> Option<(&'a Death, &'static str)> {
     // A masked unit is not started, whatever ended its last attempt.
     if unit.is_some_and(is_masked) {
         return None;
@@ -238,7 +238,7 @@ fn names_path(text: &str) -> bool {
 }
 
 /// The unit's program is not among those on disk.
-pub(super) fn program_missing(case: &Case<'_>, unit: Option<&Unit>) -> bool {
+pub(in crate::cause) fn program_missing(case: &Case<'_>, unit: Option<&Unit>) -> bool {
     let Some(program) = unit.and_then(|u| u.exec_start.first()) else { return false };
     case.server.binary.get().is_some_and(|found| !found.iter().any(|b| &b.path == program))
         && case.server.log.get().is_none_or(|l| {
@@ -248,13 +248,13 @@ pub(super) fn program_missing(case: &Case<'_>, unit: Option<&Unit>) -> bool {
 }
 
 /// The words of `bind`.
-pub(super) fn bind_words<'a>(case: &Case<'a>) -> Vec<&'a str> {
+pub(in crate::cause) fn bind_words<'a>(case: &Case<'a>) -> Vec<&'a str> {
     case.config().and_then(|c| c.value("bind")).unwrap_or_default().split_whitespace().collect()
 }
 
 /// The configuration takes its own port twice: a wildcard beside an address of its family, an address twice,
 /// or TLS on the plain port.
-pub(super) fn self_overlap(case: &Case<'_>) -> Option<String> {
+pub(in crate::cause) fn self_overlap(case: &Case<'_>) -> Option<String> {
     let config = case.config()?;
     if let (Some(port), Some(tls)) = (config.value("port"), config.value("tls-port"))
         && port == tls
@@ -306,7 +306,7 @@ impl Down<'_> {
 }
 
 /// The last word blamed on that cause.
-pub(super) fn last_word<'a>(case: &Case<'a>, id: &str) -> Option<&'a Death> {
+pub(in crate::cause) fn last_word<'a>(case: &Case<'a>, id: &str) -> Option<&'a Death> {
     match state(case) {
         State::Down(down) => down.blame.filter(|(_, blamed)| *blamed == id).map(|(death, _)| death),
         _ => None,
@@ -314,7 +314,7 @@ pub(super) fn last_word<'a>(case: &Case<'a>, id: &str) -> Option<&'a Death> {
 }
 
 /// Reasons from the server's state and last words; `circumstances` is asked when no last word is known.
-pub(super) fn weigh<'a>(
+pub(in crate::cause) fn weigh<'a>(
     case: &Case<'a>,
     id: &str,
     circumstances: impl FnOnce(&Down<'a>) -> Vec<Reason>,
@@ -334,7 +334,7 @@ pub(super) fn weigh<'a>(
 }
 
 /// The same as something behind: the server is dead, but the client does not even get there.
-pub(super) fn behind<'a>(
+pub(in crate::cause) fn behind<'a>(
     case: &Case<'a>,
     id: &str,
     title: String,
@@ -355,28 +355,28 @@ pub(super) fn behind<'a>(
 }
 
 /// The unit failed or fails again and again, so something made it fail.
-pub(super) fn failed(unit: Option<&Unit>) -> bool {
+pub(in crate::cause) fn failed(unit: Option<&Unit>) -> bool {
     unit.is_some_and(|u| u.active == "failed" || restarting(u))
 }
 
 /// The canonical name of the unit, for commands.
-pub(super) fn unit_name(case: &Case<'_>) -> String {
+pub(in crate::cause) fn unit_name(case: &Case<'_>) -> String {
     case.unit().map_or_else(|| "redis-server.service".to_owned(), |u| u.name.clone())
 }
 
 /// The file to edit, for commands.
-pub(super) fn config_file(case: &Case<'_>) -> String {
+pub(in crate::cause) fn config_file(case: &Case<'_>) -> String {
     case.config().and_then(|c| c.file.clone()).unwrap_or_else(|| "/etc/redis/redis.conf".to_owned())
 }
 
 /// The user the server runs as.
-pub(super) fn server_user(case: &Case<'_>) -> String {
+pub(in crate::cause) fn server_user(case: &Case<'_>) -> String {
     let unit = case.unit().and_then(|u| u.user.clone()).filter(|u| !u.is_empty());
     unit.or_else(|| case.process().and_then(|p| p.user.clone())).unwrap_or_else(|| "redis".to_owned())
 }
 
 /// The steps that start it again, the start limit cleared where it holds.
-pub(super) fn start(fix: Fix, case: &Case<'_>) -> Fix {
+pub(in crate::cause) fn start(fix: Fix, case: &Case<'_>) -> Fix {
     let name = crate::text::shell(&unit_name(case));
     let limited = case.unit().is_some_and(|u| u.result == "start-limit-hit")
         || case
@@ -393,7 +393,7 @@ pub(super) fn start(fix: Fix, case: &Case<'_>) -> Fix {
 }
 
 /// A fix that ends in a start.
-pub(super) fn then_start(
+pub(in crate::cause) fn then_start(
     risk: Risk,
     title: impl Into<String>,
     case: &Case<'_>,

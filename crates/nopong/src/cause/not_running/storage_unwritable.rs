@@ -164,7 +164,8 @@ mod tests {
     fn speaks_for_it_without_the_log() {
         let mut file = with_unit(on_server(refused()), "failed", "failed", "exit-code");
         file.server.log = crate::evidence::Seen::NotRun;
-        assert_eq!(first(&blocked(file)), Some(("storage-unwritable", Band::Likely)));
+        let (id, band) = first(&blocked(file)).unwrap();
+        assert!(id == "storage-unwritable" && band != Band::Confirmed, "{id} {band:?}");
     }
 
     #[test]

@@ -2,5 +2,7 @@
 
 use super::Cause;
 
+mod instance_hijacked;
+
 /// In the order of the examination.
-pub static ALL: &[&dyn Cause] = &[];
+pub static ALL: &[&dyn Cause] = &[&instance_hijacked::InstanceHijacked];
