@@ -22,6 +22,9 @@ use std::time::{Duration, Instant};
 /// Most bytes kept of what came instead of TLS.
 const HEAD: usize = 128;
 
+/// What was sent before the failure is here already, or never comes.
+const LAST_WORDS: Duration = Duration::from_millis(5);
+
 /// A stream that remembers the first bytes that came.
 #[derive(Debug)]
 struct Recorded {
@@ -170,9 +173,33 @@ impl Session {
     /// Exchanges handshake records until it is done; can be called again after a time-out.
     fn shake(&mut self) -> std::io::Result<()> {
         while self.connection.is_handshaking() {
-            self.connection.complete_io(&mut self.io)?;
+            if let Err(e) = self.connection.complete_io(&mut self.io) {
+                if e.kind() == ErrorKind::TimedOut {
+                    return Err(e);
+                }
+                return Err(self.last_words().unwrap_or(e));
+            }
         }
         Ok(())
+    }
+
+    /// A server that refuses our flight sends its alert and closes; our write then fails although the alert is here.
+    fn last_words(&mut self) -> Option<std::io::Error> {
+        for _ in 0..8 {
+            match self.connection.process_new_packets() {
+                Err(alert @ Error::AlertReceived(_)) => {
+                    return Some(std::io::Error::new(ErrorKind::InvalidData, alert));
+                }
+                Err(_) => return None,
+                Ok(_) => {}
+            }
+            let soon = crate::sys::now() + LAST_WORDS;
+            self.io.stream.until(soon);
+            if self.connection.read_tls(&mut self.io).ok()? == 0 {
+                return None;
+            }
+        }
+        None
     }
 }
 
