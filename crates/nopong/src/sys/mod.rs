@@ -10,6 +10,7 @@ pub mod netlink;
 pub mod raw;
 pub mod reach;
 pub mod route;
+pub mod sockets;
 mod window;
 
 use crate::evidence::Why;
@@ -104,6 +105,11 @@ pub fn read_link(path: impl AsRef<Path>) -> std::io::Result<PathBuf> {
 pub fn may_not_enter(directory: &Path) -> bool {
     use nix::unistd::{AccessFlags, access};
     access(directory, AccessFlags::X_OK) == Err(nix::errno::Errno::EACCES)
+}
+
+/// The soft limit on open descriptors of this process.
+pub fn descriptor_limit() -> Option<u64> {
+    nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).ok().map(|l| l.0)
 }
 
 /// A fresh directory for a test.

@@ -169,6 +169,30 @@ pub fn connect_unix(path: &Path, deadline: Instant) -> std::io::Result<Stream> {
     }
 }
 
+/// Sends a datagram and waits for the reply that `fits`.
+pub fn ask_udp(
+    to: SocketAddr,
+    bytes: &[u8],
+    deadline: Instant,
+    fits: impl Fn(&[u8]) -> bool,
+) -> std::io::Result<Vec<u8>> {
+    let socket = Socket::new(Domain::for_address(to), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+    socket.connect(&SockAddr::from(to))?;
+    socket.send(bytes)?;
+    let mut buffer = [0u8; 4096];
+    while readable(socket.as_fd(), deadline) {
+        match (&socket).read(&mut buffer) {
+            Ok(n) if fits(buffer.get(..n).unwrap_or_default()) => {
+                return Ok(buffer.get(..n).unwrap_or_default().to_vec());
+            }
+            Ok(_) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Err(std::io::ErrorKind::TimedOut.into())
+}
+
 /// The machine's own addresses.
 pub fn own_addresses() -> Vec<IpAddr> {
     let Ok(list) = nix::ifaddrs::getifaddrs() else { return Vec::new() };

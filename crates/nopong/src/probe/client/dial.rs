@@ -1,6 +1,8 @@
 //! One connect(): errno, time, and (as root) what exactly answered.
 
+use super::ladder::side_by_side;
 use super::reach;
+use crate::evidence::CaseFile;
 use crate::evidence::client::{Dial, DialOutcome, Icmp, Rst};
 use crate::sys;
 use crate::sys::net::{Connecting, Stream};
@@ -60,6 +62,9 @@ fn wait(connecting: &mut Connecting, dial: &mut Dial, deadline: Instant) -> Opti
     if let Some(done) = connecting.wait(soon) {
         return Some(done);
     }
+    if soon >= deadline {
+        return None;
+    }
     std::thread::scope(|scope| {
         let to = dial.to;
         let looking = std::thread::Builder::new().spawn_scoped(scope, move || reach::look(to, deadline)).ok();
@@ -79,4 +84,27 @@ pub(super) fn outcome_of(error: &std::io::Error) -> DialOutcome {
         return DialOutcome::TimedOut;
     }
     DialOutcome::Errno { errno: sys::errno_name(error) }
+}
+
+/// Ports that are surely closed nearly everywhere: tcpmux and one between the registered and the usual dynamic ones.
+const CLOSED: [u16; 2] = [1, 49_999];
+/// A host that refuses one port refuses another as fast.
+const CLOSED_WAIT: Duration = Duration::from_millis(250);
+
+/// A connection came about.
+pub(super) fn connected(file: &CaseFile) -> bool {
+    file.client.connect.get().is_some_and(|d| d.iter().any(|d| d.outcome == DialOutcome::Connected))
+}
+
+/// For each dial that a RST answered: the TTL of a RST from a closed port of the same host.
+pub(super) fn closed_port_ttls(file: &CaseFile) -> Vec<Option<u8>> {
+    let dials = file.client.connect.get().map(Vec::as_slice).unwrap_or_default();
+    side_by_side(dials, |seen| {
+        seen.rst.as_ref()?;
+        CLOSED.iter().filter(|port| **port != seen.to.port()).find_map(|port| {
+            let mut to = seen.to;
+            to.set_port(*port);
+            dial(to, CLOSED_WAIT, true).0.rst.map(|rst| rst.ttl)
+        })
+    })
 }
