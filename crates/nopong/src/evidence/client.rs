@@ -498,9 +498,6 @@ pub struct Neighbour {
     pub ping: Option<Reply>,
     /// `sentinel`, `cluster`, `standalone` where HELLO or INFO told.
     pub mode: Option<String>,
-    /// `run_id` of its INFO: the same as the target's means the same process.
-    #[serde(default)]
-    pub run_id: Option<String>,
 }
 
 /// Where a cluster or a Sentinel sends its clients.

@@ -92,7 +92,6 @@ fn neighbour(to: SocketAddr, why: &str) -> Neighbour {
         speaks: None,
         ping: None,
         mode: None,
-        run_id: None,
     };
     match sys::net::connect(to, deadline) {
         Err(e) => seen.outcome = outcome_of(&e),
@@ -102,7 +101,6 @@ fn neighbour(to: SocketAddr, why: &str) -> Neighbour {
             let talk = converse(&mut stream, peer, Login::default(), left, &mut || {});
             seen.speaks = Some(talk.speaks);
             seen.mode = talk.info("redis_mode").map(str::to_owned);
-            seen.run_id = talk.info("run_id").map(str::to_owned);
             seen.ping = talk.unasked.or(talk.ping).filter(|_| talk.speaks == Speaks::Resp);
         }
     }
