@@ -144,7 +144,7 @@ impl Asked {
             found.target.password = Some(ask_password()?);
         }
         let mut secrets = here.secrets();
-        secrets.extend(found.target.password.clone());
+        secrets.extend(found.target.secrets());
         let request = self.request_for(found.target, Some(found.settings));
         Ok(Look { request, secrets, quiet: false })
     }

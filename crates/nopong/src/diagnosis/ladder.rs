@@ -92,6 +92,9 @@ fn detail(case: &Case<'_>, stage: Stage) -> String {
             .tls()
             .map(|t| t.failure.clone().or(t.version.clone()).unwrap_or_default())
             .unwrap_or_default(),
+        Stage::Protocol if case.stage == stage && case.error_word().is_some() => {
+            case.error_word().unwrap_or_default().to_owned()
+        }
         Stage::Protocol => case.talk().map(|t| format!("{:?}", t.speaks).to_lowercase()).unwrap_or_default(),
         Stage::Auth => {
             case.talk().and_then(|t| t.auth.as_ref()?.word().map(str::to_owned)).unwrap_or_default()

@@ -8,8 +8,17 @@ pub trait Says {
     fn says(&self) -> String;
 }
 
+/// At most eight items: a sentence is for reading, the data holds all of them.
 fn join<T>(items: &[T], none: &str, each: impl Fn(&T) -> String) -> String {
-    if items.is_empty() { none.to_owned() } else { items.iter().map(each).collect::<Vec<_>>().join("; ") }
+    const SHOWN: usize = 8;
+    if items.is_empty() {
+        return none.to_owned();
+    }
+    let mut text = items.iter().take(SHOWN).map(each).collect::<Vec<_>>().join("; ");
+    if items.len() > SHOWN {
+        text.push_str(&format!("; and {} more", items.len() - SHOWN));
+    }
+    text
 }
 
 impl<T: Says> Says for Vec<T> {
@@ -177,8 +186,36 @@ impl Says for server::Listeners {
 
 impl Says for server::Process {
     fn says(&self) -> String {
-        let exe = self.exe.clone().unwrap_or_else(|| format!("{:?}", self.program).to_lowercase());
-        format!("{exe} (pid {}), state {}", self.pid, self.state)
+        // The executable's own name misleads: Debian's redis-server is a link to redis-check-rdb.
+        let program = match (self.program, self.sentinel) {
+            (server::Program::Redis, false) => "redis-server",
+            (server::Program::Redis, true) => "redis-sentinel",
+            (server::Program::Valkey, false) => "valkey-server",
+            (server::Program::Valkey, true) => "valkey-sentinel",
+            (server::Program::Keydb, _) => "keydb-server",
+            (server::Program::Other, _) => self.exe.as_deref().unwrap_or("a Redis-like server"),
+        };
+        let mut text = format!("{program} (pid {})", self.pid);
+        if let Some(unit) = &self.unit {
+            text.push_str(&format!(" of {unit}"));
+        }
+        if let Some(container) = &self.container {
+            text.push_str(&format!(" in container {}", container.chars().take(12).collect::<String>()));
+        }
+        if let Some(user) = &self.user {
+            text.push_str(&format!(" as {user}"));
+        }
+        // proc(5): R and S are everyday life.
+        match self.state {
+            'T' | 't' => text.push_str(", stopped"),
+            'D' => text.push_str(", in uninterruptible sleep"),
+            'Z' => text.push_str(", dead and not reaped"),
+            _ => {}
+        }
+        if self.frozen == Some(true) {
+            text.push_str(", frozen");
+        }
+        text
     }
 }
 

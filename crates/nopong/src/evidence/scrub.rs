@@ -35,8 +35,8 @@ fn clean(value: &mut Value, secrets: &[&Secret]) -> bool {
             }
             found
         }
-        Value::Array(items) => items.iter_mut().fold(false, |found, v| clean(v, secrets) || found),
-        Value::Object(map) => map.values_mut().fold(false, |found, v| clean(v, secrets) || found),
+        Value::Array(items) => items.iter_mut().filter_map(|v| clean(v, secrets).then_some(())).count() > 0,
+        Value::Object(map) => map.values_mut().filter_map(|v| clean(v, secrets).then_some(())).count() > 0,
         _ => false,
     }
 }

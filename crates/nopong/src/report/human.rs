@@ -133,23 +133,33 @@ fn first_lines(page: &mut Page, file: &CaseFile, diagnosis: &Diagnosis) {
 fn ladder(page: &mut Page, diagnosis: &Diagnosis) {
     page.blank();
     let style = page.style;
-    let (mut line, mut used) = (String::new(), 0);
-    for rung in &diagnosis.ladder {
-        let (mark, detail) = (style.line(words::mark(rung.state)), style.line(&rung.detail));
-        let detail = if detail.is_empty() { detail } else { format!(" {detail}") };
-        let wide = rung.label.len() + 1 + mark.chars().count() + detail.chars().count() + 3;
-        if used > 0 && used + wide > style.width {
+    // What is seen of each rung, and the same in colour.
+    let rungs: Vec<(usize, String)> = diagnosis
+        .ladder
+        .iter()
+        .map(|rung| {
+            let (mark, detail) = (style.line(words::mark(rung.state)), style.line(&rung.detail));
+            let detail = if detail.is_empty() { detail } else { format!(" {detail}") };
+            let ink = match rung.state {
+                RungState::Good => Ink::Good,
+                RungState::Failed => Ink::Bad,
+                RungState::NotReached => Ink::Dim,
+            };
+            let wide = rung.label.len() + 1 + mark.chars().count() + detail.chars().count();
+            (wide, format!("{} {}{detail}", rung.label, style.ink(ink, &mark)))
+        })
+        .collect();
+    let whole = |gap: usize| 2 + rungs.iter().map(|(wide, _)| wide + gap).sum::<usize>() - gap;
+    let gap = if rungs.is_empty() || whole(3) <= style.width { 3 } else { 2 };
+    let (mut line, mut used) = ("  ".to_owned(), 2);
+    for (wide, text) in rungs {
+        if used > 2 && used + wide > style.width {
             page.push(&line);
-            (line, used) = (String::new(), 0);
+            (line, used) = ("  ".to_owned(), 2);
         }
-        let ink = match rung.state {
-            RungState::Good => Ink::Good,
-            RungState::Failed => Ink::Bad,
-            RungState::NotReached => Ink::Dim,
-        };
-        let lead = if used == 0 { "  " } else { "   " };
-        line.push_str(&format!("{lead}{} {}{detail}", rung.label, style.ink(ink, &mark)));
-        used += wide;
+        line.push_str(&text);
+        line.push_str(&" ".repeat(gap));
+        used += wide + gap;
     }
     page.push(&line);
 }

@@ -1,7 +1,10 @@
 //! What is to be dialled, and where that was said.
 
+mod expand;
+mod files;
 mod mask;
 mod settings;
+mod tree;
 mod url;
 
 pub use mask::redacted as redact;
@@ -68,6 +71,15 @@ impl Target {
         let user = self.user.as_deref().filter(|u| !u.is_empty())?;
         let surely = self.password.is_some() || self.user_is_name || user == "default";
         Some(if surely { shown_str(user, 100) } else { "***".to_owned() })
+    }
+
+    /// What may not be shown: the password, and a lone user name that may be one.
+    pub fn secrets(&self) -> Vec<Secret> {
+        let user = self
+            .user
+            .as_deref()
+            .filter(|u| self.shown_user().is_some_and(|shown| shown != shown_str(u, 100)));
+        self.password.iter().cloned().chain(user.map(Secret::new)).collect()
     }
 
     /// The same without its secrets, for the case file.

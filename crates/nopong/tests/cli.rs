@@ -1,0 +1,366 @@
+//! The contract of the command line, checked on the built program. Needs no Redis: a thread plays one.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+/// The program in an empty directory with an empty environment.
+fn nopong(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nopong"));
+    command.args(args).env_clear().env("LANG", "C.UTF-8").current_dir(folder()).stdin(Stdio::null());
+    command
+}
+
+fn folder() -> PathBuf {
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let n = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("cli-{}-{n}", std::process::id()));
+    std::fs::create_dir_all(&path).unwrap();
+    path
+}
+
+fn run(args: &[&str]) -> Output {
+    nopong(args).output().unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or(-1)
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn json(output: &Output) -> serde_json::Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}{}", out(output), err(output)))
+}
+
+/// A server that answers every command by the same reply; its address.
+fn server(reply: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            std::thread::spawn(move || {
+                let Ok(mut stream) = stream else { return };
+                let mut bytes = [0; 4096];
+                while let Ok(n @ 1..) = stream.read(&mut bytes) {
+                    // One reply for each command of a pipeline.
+                    let commands = bytes[..n].iter().filter(|b| **b == b'*').count().max(1);
+                    if stream.write_all(&reply.repeat(commands)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+/// A port of loopback on which nobody listens.
+fn closed() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+#[test]
+fn bad_usage_is_exit_2_and_says_what_to_do() {
+    for args in [
+        &["--no-such-flag"][..],
+        &["--timeout", "soon", "h"],
+        &["--timeout", "0", "h"],
+        &["--format", "xml", "h"],
+        &["--from", "pod:web", "h"],
+        &["--from", "ssh:web", "h"],
+        &["--server", "nowhere", "h"],
+        &["--client", "not-an-address", "h"],
+        &["--cert", "x", "h"],
+        &["a", "b"],
+        &["diagnose", "a", "b"],
+        &["wait", "--role", "king", "h"],
+        &["fix"],
+        &["undo"],
+        &["mcp"],
+        &["diagnose", "--evidence", "no-such-file"],
+        &["explain", "no-such-cause-at-all"],
+        &["completions", "no-such-shell"],
+        &["man", "no-such-verb"],
+    ] {
+        let output = run(args);
+        assert_eq!(code(&output), 2, "{args:?}: {}", err(&output));
+        assert!(output.stdout.is_empty(), "{args:?}: {}", out(&output));
+        assert!(err(&output).starts_with("nopong: "), "{args:?}: {}", err(&output));
+    }
+}
+
+#[test]
+fn help_lists_what_is_built_and_nothing_else() {
+    let output = run(&["--help"]);
+    assert_eq!(code(&output), 0);
+    let text = out(&output);
+    for word in ["diagnose", "wait", "collect", "explain", "completions", "man", "Exit codes", "70"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    for word in ["undo", "mcp", "dials", "sentinel plan"] {
+        assert!(!text.contains(word), "{word}: {text}");
+    }
+    assert!(out(&run(&["--version"])).starts_with("nopong "));
+}
+
+#[test]
+fn pong_is_exit_0() {
+    let address = server(b"+PONG\r\n");
+    for args in [&[address.as_str()][..], &["diagnose", &address], &["wait", &address]] {
+        assert_eq!(code(&run(args)), 0, "{args:?}");
+    }
+    let report = json(&run(&[&address, "--format", "json"]));
+    assert_eq!(report["schema_version"], 1);
+    assert_eq!(report["outcome"], "pong");
+    assert_eq!(report["stage"], "ready");
+    assert_eq!(report["target"]["url"], format!("redis://{address}"));
+    assert_eq!(report["target"]["source"], "argument");
+    assert_eq!(report["causes"].as_array().map(Vec::len), Some(0));
+    assert!(report["evidence"].as_array().is_some_and(|e| e.iter().all(|e| e["says"].is_string())));
+}
+
+#[test]
+fn a_fault_is_exit_1_or_3_with_its_stage() {
+    let output = run(&[&closed(), "--format", "json"]);
+    assert!([1, 3].contains(&code(&output)), "{}", code(&output));
+    let report = json(&output);
+    assert_eq!((report["outcome"].as_str(), report["stage"].as_str()), (Some("fault"), Some("connect")));
+    let sum: f64 =
+        report["causes"].as_array().unwrap().iter().filter_map(|c| c["probability"].as_f64()).sum();
+    assert!(sum <= 1.0, "{sum}");
+}
+
+#[test]
+fn a_target_that_cannot_be_parsed_is_exit_2_with_a_report() {
+    for text in ["redis://:p#ss@h:6379", "http://h", "redis://h:port", "redis://", "${REDIS_URL}", " ", ""] {
+        let output = run(&["diagnose", "--format", "json", text]);
+        assert_eq!(code(&output), 2, "{text}: {}", err(&output));
+        let report = json(&output);
+        assert_eq!(
+            (report["outcome"].as_str(), report["stage"].as_str()),
+            (Some("fault"), Some("target")),
+            "{text}"
+        );
+        assert!(report["target"]["problem"]["marked"].is_string(), "{text}");
+        for format in ["human", "markdown", "html", "junit"] {
+            let output = run(&["diagnose", "--format", format, text]);
+            assert_eq!(code(&output), 2, "{text} as {format}");
+            assert!(!output.stdout.is_empty());
+        }
+    }
+}
+
+#[test]
+fn settings_are_looked_up() {
+    let address = server(b"+PONG\r\n");
+    let (_, port) = address.split_once(':').unwrap();
+    let url = format!("redis://{address}");
+    let taken = |command: &mut Command| {
+        let report = json(&command.args(["--format", "json"]).output().unwrap());
+        (
+            report["outcome"].as_str().unwrap().to_owned(),
+            report["target"]["source"].as_str().unwrap().to_owned(),
+        )
+    };
+    let pong = |source: &str| ("pong".to_owned(), source.to_owned());
+    assert_eq!(taken(nopong(&[]).env("REDIS_URL", &url)), pong("environment REDIS_URL"));
+    let mut parts = nopong(&[]);
+    parts.env("REDIS_HOST", "127.0.0.1").env("REDIS_PORT", port);
+    assert_eq!(taken(&mut parts), pong("environment REDIS_HOST"));
+    let folder = folder();
+    std::fs::write(folder.join(".env"), format!("A=1\nREDIS_URL={url}\r\n")).unwrap();
+    assert_eq!(taken(nopong(&[]).current_dir(&folder)), pong(".env:2"));
+}
+
+#[test]
+fn an_injected_port_is_an_env_collision() {
+    let output = nopong(&["--format", "json"])
+        .env("REDIS_HOST", "redis")
+        .env("REDIS_PORT", "tcp://10.0.0.1:6379")
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 2);
+    assert_eq!(json(&output)["stage"], "target");
+    assert!(json(&output)["symptom"].as_str().unwrap().contains("REDIS_PORT"));
+}
+
+#[test]
+fn nagios_has_its_own_codes_and_one_line() {
+    let pong = run(&["--format", "nagios", &server(b"+PONG\r\n")]);
+    assert!(out(&pong).starts_with("REDIS OK - ") && code(&pong) == 0, "{}", out(&pong));
+    let fault = run(&["--format", "nagios", &closed()]);
+    assert!(out(&fault).starts_with("REDIS CRITICAL - ") && code(&fault) == 2, "{}", out(&fault));
+    let unparsable = run(&["--format", "nagios", "redis://h:x"]);
+    assert!(out(&unparsable).starts_with("REDIS UNKNOWN - ") && code(&unparsable) == 3);
+    for output in [pong, fault, unparsable] {
+        assert_eq!(out(&output).lines().count(), 1);
+    }
+}
+
+#[test]
+fn no_secret_anywhere() {
+    const CANARY: &str = "c4n4ry-s3cr3t";
+    // A server that echoes the password in every reply.
+    let address = server(b"-ERR you sent c4n4ry-s3cr3t\r\n");
+    let malformed = [
+        format!("redis://:{CANARY}#@{address}"),
+        format!("redis://:{CANARY}@{address}:x"),
+        format!("redis://user:{CANARY}"),
+        format!("redis://:{CANARY}"),
+        format!("user:{CANARY}@{address}"),
+        format!("redis://h/{CANARY}@x"),
+        format!("{address},password={CANARY}"),
+        format!("redis-cli -h h -a {CANARY}"),
+    ];
+    let good = [format!("redis://u:{CANARY}@{address}"), format!("redis://{CANARY}@{address}")];
+    for format in ["human", "json", "markdown", "html", "junit", "nagios"] {
+        for url in malformed.iter().chain(&good) {
+            let output = run(&["--verbose", "--format", format, url]);
+            let all = out(&output) + &err(&output);
+            assert!(!all.contains(CANARY), "{url} as {format}: {all}");
+        }
+        let output = nopong(&["-v", "--format", format, &format!("redis://{address}")])
+            .env("REDISCLI_AUTH", CANARY)
+            .env("REDIS_TLS_URL", format!("rediss://:{CANARY}@other"))
+            .output()
+            .unwrap();
+        assert!(!(out(&output) + &err(&output)).contains(CANARY), "{format}");
+    }
+    let bundle = run(&["collect", "-o", "-", &good[0]]);
+    assert!(!(out(&bundle) + &err(&bundle)).contains(CANARY), "{}", out(&bundle));
+}
+
+#[test]
+fn a_password_in_an_argument_is_warned_of() {
+    let output = run(&[&format!("redis://:longer-secret@{}", closed())]);
+    assert!(err(&output).contains("can be read by every user"), "{}", err(&output));
+}
+
+#[test]
+fn a_bundle_is_judged_alike_elsewhere() {
+    let folder = folder();
+    for address in [server(b"+PONG\r\n"), closed(), server(b"-NOAUTH Authentication required.\r\n")] {
+        let made = nopong(&["collect", "-o", "b.json", &address]).current_dir(&folder).output().unwrap();
+        assert_eq!(code(&made), 0, "{}", err(&made));
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(folder.join("b.json")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let judge = |format: &str| {
+            let args = ["diagnose", "--evidence", "b.json", "--format", format];
+            nopong(&args).current_dir(&folder).output().unwrap()
+        };
+        assert_eq!(judge("json").stdout, judge("json").stdout);
+        let mut piped = nopong(&["--evidence", "-", "--format", "json"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        piped.stdin.take().unwrap().write_all(&std::fs::read(folder.join("b.json")).unwrap()).unwrap();
+        let piped = piped.wait_with_output().unwrap();
+        assert_eq!(piped.stdout, judge("json").stdout);
+        let live = run(&["--format", "json", &address]);
+        let (live_code, judged) = (code(&live), judge("json"));
+        assert_eq!(code(&judged), live_code);
+        assert_eq!(json(&judged)["stage"], json(&live)["stage"]);
+    }
+    // Without a name it makes one, of its own form.
+    let made = nopong(&["collect", &closed()]).current_dir(&folder).output().unwrap();
+    assert!(folder.join(out(&made).trim()).is_file(), "{}", out(&made));
+}
+
+#[test]
+fn a_bad_bundle_is_exit_2_with_its_place() {
+    let folder = folder();
+    let deep = "[".repeat(200_000);
+    for text in
+        ["", "{", "nonsense", "[]", "{\"schema_version\":1}", "{\"schema_version\":77,\"ask\":{}}", &deep]
+    {
+        std::fs::write(folder.join("bad.json"), text).unwrap();
+        let args = ["diagnose", "--evidence", "bad.json"];
+        let output = nopong(&args).current_dir(&folder).output().unwrap();
+        assert_eq!(code(&output), 2, "{}", err(&output));
+        assert!(err(&output).starts_with("nopong: bad.json: "), "{}", err(&output));
+    }
+}
+
+#[test]
+fn wait_ends_with_the_pong_or_with_the_diagnosis() {
+    let address = closed();
+    let started = std::time::Instant::now();
+    let output = run(&["wait", "--timeout", "300ms", "--format", "json", &address]);
+    assert!([1, 3].contains(&code(&output)));
+    assert_eq!(json(&output)["stage"], "connect");
+    assert!(started.elapsed() < std::time::Duration::from_secs(4));
+
+    let late = address.clone();
+    let server = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let listener = TcpListener::bind(late).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut bytes = [0; 4096];
+        while let Ok(n @ 1..) = stream.read(&mut bytes) {
+            let commands = bytes[..n].iter().filter(|b| **b == b'*').count().max(1);
+            if stream.write_all(&b"+PONG\r\n".repeat(commands)).is_err() {
+                break;
+            }
+        }
+    });
+    let output = run(&["wait", "--timeout", "20s", &address]);
+    assert_eq!(code(&output), 0, "{}", out(&output));
+    assert!(output.stdout.is_empty() && output.stderr.is_empty(), "quiet in a pipe: {}", out(&output));
+    server.join().unwrap();
+    assert_eq!(code(&run(&["wait", "redis://h:x"])), 2);
+}
+
+#[test]
+fn explain_pages_and_texts() {
+    assert!(out(&run(&["explain"])).contains("bind-loopback-only"));
+    let output = run(&["explain", "bind-loopback-only"]);
+    assert!(code(&output) == 0 && out(&output).starts_with("# "), "{}", out(&output));
+    assert!(err(&run(&["explain", "bind-loopback"])).contains("bind-loopback-only"));
+    let output = run(&["explain", "--format", "json", "NOAUTH Authentication required."]);
+    assert_eq!(json(&output)["causes"][0]["id"], "auth-missing");
+}
+
+#[test]
+fn completions_and_man_pages() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(out(&run(&["completions", shell])).contains("nopong"), "{shell}");
+    }
+    assert!(out(&run(&["man"])).contains(".TH nopong"));
+    assert!(out(&run(&["man", "wait"])).contains("Exit codes"));
+}
+
+#[test]
+fn a_closed_pipe_is_no_panic() {
+    let mut child = nopong(&["-v", &closed()]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!([1, 3].contains(&code(&output)), "{}", err(&output));
+    assert!(output.stderr.is_empty(), "{}", err(&output));
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = nopong(&["--version"]).stdout(full).output().unwrap();
+    assert_eq!(code(&output), 2);
+}
+
+#[test]
+fn no_escape_sequence_reaches_a_pipe() {
+    let address = server(b"-ERR \x1b[2J\x1b]0;title\x07\xc2\x9b31m\r\n");
+    for format in ["human", "json", "markdown", "html", "junit", "nagios"] {
+        let output = run(&["-v", "--format", format, &address]);
+        let text = out(&output);
+        assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{format}: {text:?}");
+    }
+    assert!(out(&run(&["--color", "always", &address])).contains("\x1b["));
+    let ascii = nopong(&[&address]).env("LANG", "C").output().unwrap();
+    assert!(out(&ascii).is_ascii(), "{}", out(&ascii));
+}
