@@ -295,6 +295,9 @@ pub struct Logs {
     pub last_ready: Option<u64>,
     /// What was read.
     pub sources: Vec<String>,
+    /// What could not be read, with the reason.
+    #[serde(default)]
+    pub unread: Vec<String>,
 }
 
 /// One OOM kill of the kernel log or a cgroup counter.
@@ -388,6 +391,9 @@ pub struct Config {
     pub pid: Option<u32>,
     /// The default user has a password (requirepass, or ACL of the file).
     pub default_user_has_password: Option<bool>,
+    /// The unit that starts it.
+    #[serde(default)]
+    pub unit: Option<String>,
 }
 
 /// A file that could not be read.

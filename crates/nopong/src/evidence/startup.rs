@@ -205,11 +205,7 @@ impl Reader {
                 self.last_ready = line.at.map(|us| us / 1_000_000).or(self.last_ready);
             }
             Some(Word::Dies(kind, detail)) => self.die(line, kind, detail, message),
-            Some(Word::Follows(kind)) => {
-                if self.now.deaths.is_empty() {
-                    self.die(line, kind, None, message);
-                }
-            }
+            Some(Word::Follows(kind)) if self.now.deaths.is_empty() => self.die(line, kind, None, message),
             Some(Word::BindFailed(kind, detail)) => {
                 let death = death(line, kind, Some(detail), message);
                 self.now.pending.push((death, false));
@@ -243,7 +239,7 @@ impl Reader {
                 self.complain(message);
             }
             Some(Word::Complaint) => self.complain(message),
-            None => {}
+            Some(Word::Follows(_)) | None => {}
         }
     }
 
@@ -259,7 +255,7 @@ impl Reader {
                 }
             }
             Some(words::Manager::Stopping) => {
-                self.now.stopper = Some("systemd, asked to stop the unit".to_owned())
+                self.now.stopper = Some("systemd, asked to stop the unit".to_owned());
             }
             Some(words::Manager::TimedOut(detail)) => {
                 self.now.timed_out = true;
@@ -281,13 +277,11 @@ impl Reader {
                     self.die(line, kind, detail, &line.text);
                 }
             }
-            Some(words::Manager::Deactivated) => {
-                if self.now.deaths.is_empty() {
-                    let who = self.now.stopper.clone();
-                    self.die(line, DeathKind::OrderlyStop, who, &line.text);
-                }
+            Some(words::Manager::Deactivated) if self.now.deaths.is_empty() => {
+                let who = self.now.stopper.clone();
+                self.die(line, DeathKind::OrderlyStop, who, &line.text);
             }
-            None => {}
+            Some(words::Manager::Deactivated) | None => {}
         }
     }
 

@@ -101,6 +101,18 @@ pub fn read_link(path: impl AsRef<Path>) -> std::io::Result<PathBuf> {
     std::fs::read_link(path)
 }
 
+/// An extended attribute of a file, links followed, when there is one and it is small.
+pub fn xattr(path: impl AsRef<Path>, name: &str) -> Option<Vec<u8>> {
+    let mut buffer = [0u8; 1024];
+    let size = rustix::fs::getxattr(path.as_ref(), name, &mut buffer).ok()?;
+    buffer.get(..size).map(<[u8]>::to_vec)
+}
+
+/// The path with all links resolved.
+pub fn canonical(path: impl AsRef<Path>) -> Option<PathBuf> {
+    std::fs::canonicalize(path).ok()
+}
+
 /// The directory is there and we may not enter it.
 pub fn may_not_enter(directory: &Path) -> bool {
     use nix::unistd::{AccessFlags, access};
@@ -209,6 +221,8 @@ pub fn why(operand: &str, error: &std::io::Error) -> Why {
 pub struct Output {
     /// Exit code; none when a signal ended it.
     pub code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
     /// Standard output, cut at the bound.
     pub stdout: Vec<u8>,
     /// Standard error, cut at 8 KiB.
@@ -280,7 +294,8 @@ pub fn run(argv: &[&str], limit: Duration, max: usize) -> Result<Output, Why> {
             Err(e) => return Err(failed(e)),
         }
     };
-    Ok(Output { code: status.code(), stdout, stderr, cut })
+    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+    Ok(Output { code: status.code(), signal, stdout, stderr, cut })
 }
 
 /// Does work that has no limit of its own on another thread and waits only so long. A thread that never ends is left
