@@ -46,7 +46,12 @@ pub(super) fn add_of_units(found: &mut Vec<Binary>, units: &Units) {
         match sys::stat(path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && !found.iter().any(|b| &b.path == path) => {
                 let broken = Some("it is not there".to_owned());
-                found.push(Binary { path: path.clone(), program: kind(path).unwrap_or_default(), version: None, broken });
+                found.push(Binary {
+                    path: path.clone(),
+                    program: kind(path).unwrap_or_default(),
+                    version: None,
+                    broken,
+                });
             }
             _ => add(found, path.clone()),
         }
