@@ -4,8 +4,8 @@ use super::dial::dial;
 use super::name::ADDRESSES_DIALLED;
 use super::talk::{Login, PATIENCE, Peer, converse};
 use super::tls::{self, Material};
-use super::{offer, route, unix};
-use crate::evidence::client::{Dial, Speaks, Talk, Tls, Verified};
+use super::{offer, route, topology, unix};
+use crate::evidence::client::{Dial, Speaks, Talk, Tls, Topology, Verified};
 use crate::evidence::{CaseFile, Client, Seen};
 use crate::probe::Request;
 use crate::sys;
@@ -20,6 +20,7 @@ struct Rung {
     tls: Option<Tls>,
     tls_offer: Option<Tls>,
     plain_offer: Option<Talk>,
+    topology: Option<Topology>,
 }
 
 /// Dials every address and talks to what answers.
@@ -44,6 +45,11 @@ pub(super) fn climb(request: &Request, file: &CaseFile, client: &mut Client) {
         if let Some(offer) = rung.tls_offer.filter(|_| client.tls_offer == Seen::NotRun) {
             let by_hand = format!("openssl s_client -connect {}", rung.dial.to);
             client.tls_offer = Seen::yes(offer, took, by_hand);
+        }
+        if let Some(topology) = rung.topology.filter(|_| client.topology == Seen::NotRun) {
+            let words = if topology.mode == "sentinel" { "SENTINEL MASTERS" } else { "CLUSTER SLOTS" };
+            let (ip, port) = (rung.dial.to.ip(), rung.dial.to.port());
+            client.topology = Seen::yes(topology, took, format!("redis-cli -h {ip} -p {port} {words}"));
         }
         if let Some(offer) = rung.plain_offer.filter(|_| client.plain_offer == Seen::NotRun) {
             let by_hand = format!("redis-cli -h {} -p {} ping", rung.dial.to.ip(), rung.dial.to.port());
@@ -80,16 +86,20 @@ pub(super) fn unix(request: &Request, path: &str, client: &mut Client) {
     client.name = Seen::not_applicable(because);
     client.route = Seen::not_applicable(because);
     client.connect = Seen::not_applicable(because);
-    if let Some(stream) = stream {
+    if let Some(mut stream) = stream {
         let before = sys::now();
-        let talk = unix::talk(stream, path, login(request), request.timeout);
+        let talk = unix::talk(&mut stream, path, login(request), request.timeout);
+        if let Some(topology) = topology::look(&mut stream, &talk, request, None) {
+            let by_hand = format!("redis-cli -s {shell} CLUSTER SLOTS");
+            client.topology = Seen::yes(topology, before.elapsed(), by_hand);
+        }
         client.protocol = Seen::yes(vec![talk], before.elapsed(), format!("redis-cli -s {shell} ping"));
     }
 }
 
 fn rung(request: &Request, to: SocketAddr, watch: bool, material: Option<&Material>) -> Rung {
     let (dial, stream) = dial(to, request.timeout, watch);
-    let mut rung = Rung { dial, talk: None, tls: None, tls_offer: None, plain_offer: None };
+    let mut rung = Rung { dial, talk: None, tls: None, tls_offer: None, plain_offer: None, topology: None };
     let Some(stream) = stream else { return rung };
     match material {
         Some(material) => over_tls(request, to, stream, material, &mut rung),
@@ -122,6 +132,7 @@ fn plainly(request: &Request, to: SocketAddr, mut stream: Stream, rung: &mut Run
             }
             _ => None,
         };
+        rung.topology = topology::look(&mut stream, &talk, request, Some(to));
         rung.talk = Some(talk);
     });
 }
@@ -160,6 +171,7 @@ fn over_tls(request: &Request, to: SocketAddr, stream: Stream, material: &Materi
             let talk = converse(&mut session, peer(to, true), login, request.timeout, &mut || {});
             tls.speaks = Some(talk.speaks);
             tls.died_at_first_read.clone_from(&session.died);
+            rung.topology = topology::look(&mut session, &talk, request, Some(to));
             rung.talk = Some(talk);
         }
         rung.tls = Some(tls);

@@ -11,6 +11,11 @@ const OWN: [&str; 7] = ["EMFILE", "ENFILE", "EADDRNOTAVAIL", "EADDRINUSE", "ENOB
 /// Most sockets counted: more than there are ports.
 const SOCKETS_MAX: usize = 70_000;
 
+/// Our own machine stopped it.
+pub(super) fn own_fault(outcome: &DialOutcome) -> bool {
+    matches!(outcome, DialOutcome::Errno { errno } if OWN.contains(&errno.as_str()))
+}
+
 /// Reads them.
 pub(super) fn look(file: &CaseFile) -> Seen<Limits> {
     let port = file.ask.port;
@@ -22,7 +27,7 @@ pub(super) fn look(file: &CaseFile) -> Seen<Limits> {
         let dials = file.client.connect.get().map(Vec::as_slice).unwrap_or_default();
         let to: Vec<SocketAddr> = dials.iter().map(|d| d.to).collect();
         let own_errno = dials.iter().find_map(|d| match &d.outcome {
-            DialOutcome::Errno { errno } if OWN.contains(&errno.as_str()) => Some(errno.clone()),
+            DialOutcome::Errno { errno } if own_fault(&d.outcome) => Some(errno.clone()),
             _ => None,
         });
         let counted = sys::sockets::towards(&to, SOCKETS_MAX);

@@ -12,6 +12,7 @@ mod route;
 pub mod standing;
 pub mod talk;
 mod tls;
+mod topology;
 mod unix;
 
 use super::Request;

@@ -53,9 +53,9 @@ pub(super) fn look(path: &str, limit: Duration) -> (UnixPath, Option<Stream>) {
 }
 
 /// Talks over the socket.
-pub(super) fn talk(mut stream: Stream, path: &str, login: Login<'_>, limit: Duration) -> Talk {
+pub(super) fn talk(stream: &mut Stream, path: &str, login: Login<'_>, limit: Duration) -> Talk {
     let peer = Peer { to: shown_str(path, 300), tls: false, private: true };
-    converse(&mut stream, peer, login, limit, &mut || {})
+    converse(stream, peer, login, limit, &mut || {})
 }
 
 /// Paths of all listening unix sockets of this network namespace.
