@@ -16,4 +16,5 @@ pub mod secret;
 pub mod sys;
 pub mod target;
 pub mod text;
+pub mod vantage;
 pub mod wire;

@@ -8,6 +8,7 @@ use crate::report::{self, Color, Format, Style};
 use crate::secret::Secret;
 use crate::sys;
 use crate::target::{self, Target};
+use crate::vantage::{Home, Vantage};
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -21,10 +22,10 @@ pub(super) struct Asked {
     pub(super) target: Option<OsString>,
     /// Where the client stands
     #[arg(long, value_name = "WHERE", default_value = "local", value_parser = vantage)]
-    pub(super) from: String,
+    pub(super) from: Vantage,
     /// Where the Redis host's own evidence is read; without it, here when the target is this machine
     #[arg(long, value_name = "WHERE", value_parser = vantage)]
-    pub(super) server: Option<String>,
+    pub(super) server: Option<Vantage>,
     /// Judge, on the Redis host, for a client at that address
     #[arg(long, value_name = "ADDR")]
     pub(super) client: Option<IpAddr>,
@@ -90,16 +91,22 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Only `local` is built; the others are told apart from typing errors.
-pub(super) fn vantage(text: &str) -> Result<String, String> {
-    const LATER: &[&str] = &["netns", "pid", "container", "ssh", "pod"];
-    match text.split(':').next() {
-        Some("local") if text == "local" => Ok(text.to_owned()),
-        Some(kind) if LATER.contains(&kind) => {
-            Err(format!("looking from `{kind}:` is not built in this version: run nopong there instead"))
-        }
-        _ => Err("not a place to look from: only `local` is built in this version".to_owned()),
+/// `local`, `netns:`, `pid:`, `container:`.
+pub(super) fn vantage(text: &str) -> Result<Vantage, String> {
+    Vantage::parse(text)
+}
+
+/// Finds and enters the place to look from. What cannot be entered is bad usage: nobody looked, so nothing is known.
+fn stand(from: &Vantage) -> Result<(Vantage, Option<Home>), Fail> {
+    let failed = |why: crate::evidence::Why| Fail::usage(format!("cannot look from there: {why}"));
+    if *from == Vantage::Local {
+        return Ok((Vantage::Local, None));
     }
+    let home = Home::here().map_err(failed)?;
+    let place = from.clone().resolve().map_err(failed)?;
+    place.enter_network().map_err(failed)?;
+    place.enter_names().map_err(failed)?;
+    Ok((place, Some(home)))
 }
 
 /// A look that is ready to be made.
@@ -126,7 +133,11 @@ impl Look {
 impl Asked {
     /// Target, credentials and limits put together.
     pub(super) fn look(&self) -> Result<Look, Fail> {
-        let here = target::Surroundings::read();
+        let (place, home) = stand(&self.from)?;
+        let here = match place.pid() {
+            Some(pid) => target::Surroundings::of_process(pid),
+            None => target::Surroundings::read(),
+        };
         let mut found = match &self.target {
             Some(text) => target::from_argument(text, &here),
             None => target::from_settings(&here),
@@ -145,7 +156,10 @@ impl Asked {
         }
         let mut secrets = here.secrets();
         secrets.extend(found.target.secrets());
-        let request = self.request_for(found.target, Some(found.settings));
+        let mut request = self.request_for(found.target, Some(found.settings));
+        request.home = home;
+        let resolved = self.server.clone().map(Vantage::resolve).transpose();
+        request.server_at = resolved.map_err(|why| Fail::usage(format!("--server: {why}")))?;
         Ok(Look { request, secrets, quiet: false })
     }
 

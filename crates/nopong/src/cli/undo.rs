@@ -33,7 +33,7 @@ impl Verb for Undo {
         }
         if let Some(after) = self.after {
             // Not the terminal's process any more: its hang-up must not end the watchdog.
-            drop(nix::unistd::setsid());
+            nix::unistd::setsid().ok();
             std::thread::sleep(after);
         }
         let nothing = |f: crate::apply::Fault| Fail::usage(f.says);

@@ -49,10 +49,10 @@ pub fn read() -> Rules {
     };
     let mut wanted: Vec<(&str, &[&str])> =
         vec![("nft", &["-j", "list", "ruleset"]), ("iptables-save", &["-c"]), ("ip6tables-save", &["-c"])];
-    if legacy("/proc/net/ip_tables_names") {
+    if legacy("/proc/thread-self/net/ip_tables_names") {
         wanted.push(("iptables-legacy-save", &["-c"]));
     }
-    if legacy("/proc/net/ip6_tables_names") {
+    if legacy("/proc/thread-self/net/ip6_tables_names") {
         wanted.push(("ip6tables-legacy-save", &["-c"]));
     }
     let answers: Vec<(&str, Result<Ruleset, Why>)> = std::thread::scope(|scope| {
@@ -141,8 +141,8 @@ fn dev_of(routes: &[Route], addr: IpAddr) -> Option<String> {
 
 /// The main tables, as the kernel shows them without a tool.
 fn routes() -> Vec<Route> {
-    let v4 = sys::read_text("/proc/net/route", sys::FILE_MAX).unwrap_or_default();
-    let v6 = sys::read_text("/proc/net/ipv6_route", sys::FILE_MAX).unwrap_or_default();
+    let v4 = sys::read_text("/proc/thread-self/net/route", sys::FILE_MAX).unwrap_or_default();
+    let v6 = sys::read_text("/proc/thread-self/net/ipv6_route", sys::FILE_MAX).unwrap_or_default();
     v4.lines().filter_map(route_v4).chain(v6.lines().filter_map(route_v6)).collect()
 }
 

@@ -34,6 +34,10 @@ pub struct Request {
     pub server_here: bool,
     /// The client's ladder alone, also after a failure (for `wait`).
     pub light: bool,
+    /// `--server`: where the Redis host's side is read, when that is not here.
+    pub server_at: Option<crate::vantage::Vantage>,
+    /// `--from` another place was entered: the place we came from.
+    pub home: Option<crate::vantage::Home>,
     /// Collect everything even with a PONG (for `collect`).
     pub everything: bool,
 }
@@ -64,6 +68,8 @@ impl Default for Request {
             tls: TlsOptions::default(),
             server_side: true,
             server_here: false,
+            server_at: None,
+            home: None,
             light: false,
             everything: false,
         }
@@ -85,32 +91,66 @@ pub fn look(request: &Request) -> CaseFile {
     file.client.standing = client::standing::look();
     if file.ask.problem.is_none() {
         client::find(request, &mut file);
-        let server_side = request.server_side && !request.light && (file.ask.local || request.server_here);
+        let at_home = at_home(request, &file);
+        let server_side =
+            request.server_side && !request.light && (file.ask.local || request.server_here || at_home);
+        let go = || go_to_server(request, file.ask.local);
         // The sockets and processes are wanted in every case and cost little: read beside the dial.
         let (client_side, base) = std::thread::scope(|scope| {
-            let base = server_side.then(|| scope.spawn(|| server::base(request, &file)));
+            let base = server_side.then(|| scope.spawn(|| go().map(|()| server::base(request, &file))));
             let mut client_side = file.client.clone();
             client::ladder(request, &file, &mut client_side);
             (client_side, base.and_then(|b| b.join().ok()))
         });
         file.client = client_side;
-        if let Some(base) = base {
-            file.server = base;
+        match base {
+            Some(Ok(base)) => file.server = base,
+            Some(Err(why)) => file.server.listener = Seen::unknown(why, started.elapsed(), "sudo nopong …"),
+            None => {}
         }
         let healthy = Case::new(&file).symptom == Symptom::Pong;
         if (!healthy && !request.light) || request.everything {
             client::after_failure(request, &mut file);
         }
         if server_side {
-            if healthy && !request.everything {
-                server::beside_a_pong(request, &mut file);
-            } else {
-                server::everything(request, &mut file);
-            }
+            let local = file.ask.local;
+            let file = &mut file;
+            // A thread of its own: entering a namespace cannot be taken back where --server is another place.
+            let looked = std::thread::scope(|scope| {
+                let look = scope.spawn(move || {
+                    go_to_server(request, local).ok()?;
+                    if healthy && !request.everything {
+                        server::beside_a_pong(request, file);
+                    } else {
+                        server::everything(request, file);
+                    }
+                    Some(())
+                });
+                look.join()
+            });
+            drop(looked);
         }
     }
     file.took_ms = started.elapsed().as_secs_f64() * 1e3;
     file
+}
+
+/// The client stands in another namespace of this machine, and dials an address of the place we came from.
+fn at_home(request: &Request, file: &CaseFile) -> bool {
+    let Some(home) = &request.home else { return false };
+    let named = file.client.name.get().map_or(&[][..], |n| n.addresses.as_slice());
+    !file.ask.local && named.iter().any(|a| home.addresses.contains(a) && !a.is_loopback())
+}
+
+/// Moves this thread to where the Redis host's side is read: `--server`; else, for a target that is the client's
+/// own namespace, stays there; else back to where we came from.
+fn go_to_server(request: &Request, local: bool) -> Result<(), Why> {
+    match (&request.server_at, &request.home) {
+        (Some(crate::vantage::Vantage::Local), Some(home)) => home.return_to(),
+        (Some(at), _) => at.enter_network(),
+        (None, Some(home)) if !local => home.return_to(),
+        (None, _) => Ok(()),
+    }
 }
 
 /// Runs one look, timed, its panic caught: a defect of one probe must not cost the report.

@@ -5,6 +5,7 @@
 
 pub mod conf;
 pub mod names;
+pub mod namespaces;
 pub mod net;
 pub mod netlink;
 pub mod raw;

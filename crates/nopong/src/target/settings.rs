@@ -50,6 +50,20 @@ impl Surroundings {
         Self { env: own(env), files: own(files) }
     }
 
+    /// Reads those of a running process: its environment and its working directory. What may not be read is empty.
+    pub fn of_process(pid: u32) -> Self {
+        let environment = sys::read(format!("/proc/{pid}/environ"), 1 << 20).unwrap_or_default();
+        let env = environment
+            .split(|b| *b == 0)
+            .filter_map(|pair| {
+                String::from_utf8_lossy(pair).split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()))
+            })
+            .collect();
+        let read = |name: &&str| sys::read_text(format!("/proc/{pid}/cwd/{name}"), FILE).ok();
+        let files = files::NAMES.iter().filter_map(|name| Some(((*name).to_owned(), read(name)?))).collect();
+        Self { env, files }
+    }
+
     /// Every password these settings hold, whether used or not: none of them may be shown.
     pub fn secrets(&self) -> Vec<Secret> {
         let named = self.env.iter().filter(|(k, v)| {

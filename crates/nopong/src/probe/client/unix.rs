@@ -60,7 +60,7 @@ pub(super) fn talk(stream: &mut Stream, path: &str, login: Login<'_>, limit: Dur
 
 /// Paths of all listening unix sockets of this network namespace.
 fn listeners() -> Option<Vec<String>> {
-    let table = sys::read_text("/proc/net/unix", 8 << 20).ok()?;
+    let table = sys::read_text("/proc/thread-self/net/unix", 8 << 20).ok()?;
     Some(
         table
             .lines()

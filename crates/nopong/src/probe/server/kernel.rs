@@ -12,7 +12,7 @@ fn number<T: FromStr>(name: &str) -> Option<T> {
 
 /// Looks at all of them; what is not there is none.
 pub(super) fn look() -> Kernel {
-    let netstat = sys::read_text("/proc/net/netstat", 64 << 10).unwrap_or_default();
+    let netstat = sys::read_text("/proc/thread-self/net/netstat", 64 << 10).unwrap_or_default();
     let meminfo = sys::read_text("/proc/meminfo", 16 << 10).unwrap_or_default();
     Kernel {
         somaxconn: number("net/core/somaxconn"),
@@ -40,7 +40,7 @@ fn ipv6_disabled() -> Option<bool> {
     }
     match number::<u8>("net/ipv6/conf/all/disable_ipv6") {
         Some(n) => Some(n != 0),
-        None => Some(sys::stat("/proc/net/if_inet6").is_err()),
+        None => Some(sys::stat("/proc/thread-self/net/if_inet6").is_err()),
     }
 }
 

@@ -45,7 +45,8 @@ pub(super) fn look(port: u16, unix: Option<&str>, redis: &[u32], reach: Reach) -
         // A kernel without inet_diag (module not there, gVisor, a seccomp filter) still has the text table.
         Err(_) => from_text()?,
     };
-    let unix_sockets = sys::read_text("/proc/net/unix", UNIX_MAX).map(|t| unix_table(&t)).unwrap_or_default();
+    let unix_sockets =
+        sys::read_text("/proc/thread-self/net/unix", UNIX_MAX).map(|t| unix_table(&t)).unwrap_or_default();
     let ports: Vec<u16> = USUAL_PORTS.into_iter().chain((port != 0).then_some(port)).collect();
     let mut wanted = Vec::new();
     for socket in &sockets {
@@ -152,8 +153,9 @@ fn listening(response: &InetResponse) -> Option<Socket> {
 }
 
 fn from_text() -> Result<Vec<Socket>, Why> {
-    let v4 = sys::read_text("/proc/net/tcp", 8 << 20).map_err(|e| sys::why("/proc/net/tcp", &e))?;
-    let v6 = sys::read_text("/proc/net/tcp6", 8 << 20).unwrap_or_default();
+    let v4 = sys::read_text("/proc/thread-self/net/tcp", 8 << 20)
+        .map_err(|e| sys::why("/proc/thread-self/net/tcp", &e))?;
+    let v6 = sys::read_text("/proc/thread-self/net/tcp6", 8 << 20).unwrap_or_default();
     Ok(v4.lines().chain(v6.lines()).filter_map(tcp_line).take(SOCKETS_MAX).collect())
 }
 

@@ -20,7 +20,7 @@ const TICKS: u64 = 100;
 
 /// Looks for all of them.
 pub(super) fn look() -> Vec<Process> {
-    let own_netns = sys::read_link("/proc/self/ns/net").ok();
+    let own_netns = sys::read_link("/proc/thread-self/ns/net").ok();
     let mut found: Vec<(u32, Process)> = Vec::new();
     let mut users = Users::default();
     for pid in holders::pids() {
