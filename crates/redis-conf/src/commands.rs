@@ -1,5 +1,6 @@
 //! The commands a server knows, as far as a configuration names them: `rename-command` and the rules of ACL users.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::release::{Fork, Release};
@@ -95,19 +96,25 @@ pub(crate) enum Known {
     Subcommand,
 }
 
-/// The command table while a configuration is read.
+/// The command table while a configuration is read, made when a line first asks: most files never do.
 pub(crate) struct Commands {
+    release: Release,
+    sentinel: bool,
+    tables: OnceCell<Tables>,
+    renamed: Vec<(Vec<u8>, Vec<u8>, Origin)>,
+}
+
+struct Tables {
     /// Lowercase, with the subcommands.
     original: BTreeMap<&'static str, BTreeSet<&'static str>>,
     /// Lowercase names that a rename may take or give, now.
     current: BTreeSet<Vec<u8>>,
     /// Only known once modules are loaded.
     of_modules: BTreeSet<&'static str>,
-    renamed: Vec<(Vec<u8>, Vec<u8>, Origin)>,
 }
 
-impl Commands {
-    pub(crate) fn of(release: Release, sentinel: bool) -> Self {
+impl Tables {
+    fn of(release: Release, sentinel: bool) -> Self {
         let mut original: BTreeMap<&'static str, BTreeSet<&'static str>> = BTreeMap::new();
         for list in lists(release) {
             for word in list.split_whitespace() {
@@ -126,17 +133,31 @@ impl Commands {
             Release::Redis80 if !sentinel => MODULE_REDIS_8.split_whitespace().collect(),
             _ => BTreeSet::new(),
         };
-        Self { original, current, of_modules, renamed: Vec::new() }
+        Self { original, current, of_modules }
+    }
+}
+
+impl Commands {
+    pub(crate) fn of(release: Release, sentinel: bool) -> Self {
+        Self { release, sentinel, tables: OnceCell::new(), renamed: Vec::new() }
+    }
+
+    fn tables(&self) -> &Tables {
+        self.tables.get_or_init(|| Tables::of(self.release, self.sentinel))
     }
 
     /// `rename-command`: takes a name out of the table, and puts the new one in unless that is empty.
     pub(crate) fn rename(&mut self, from: &[u8], to: &[u8], origin: &Origin) -> Result<(), &'static str> {
         let from_key = c_str(from).to_ascii_lowercase();
         let to_key = to.to_ascii_lowercase();
-        if !self.current.remove(&from_key) {
+        let mut tables = self.tables.take().unwrap_or_else(|| Tables::of(self.release, self.sentinel));
+        let found = tables.current.remove(&from_key);
+        let clash = found && !to.is_empty() && !tables.current.insert(to_key);
+        let _ = self.tables.set(tables);
+        if !found {
             return Err("No such command in rename-command");
         }
-        if !to.is_empty() && !self.current.insert(to_key) {
+        if clash {
             return Err("Target command name already exists");
         }
         self.renamed.push((from.to_vec(), to.to_vec(), origin.clone()));
@@ -152,12 +173,12 @@ impl Commands {
         let Ok(name) = std::str::from_utf8(name) else { return Known::No };
         let name = name.to_ascii_lowercase();
         if let Some((parent, sub)) = name.split_once('|') {
-            let found = self.original.get(parent).is_some_and(|subs| subs.contains(sub));
+            let found = self.tables().original.get(parent).is_some_and(|subs| subs.contains(sub));
             return if found { Known::Subcommand } else { Known::No };
         }
-        match self.original.get(name.as_str()) {
+        match self.tables().original.get(name.as_str()) {
             Some(subs) => Known::Command { subcommands: !subs.is_empty() },
-            None if self.of_modules.contains(name.as_str()) => Known::Command { subcommands: false },
+            None if self.tables().of_modules.contains(name.as_str()) => Known::Command { subcommands: false },
             None => Known::No,
         }
     }

@@ -26,6 +26,7 @@ mod acl;
 mod argv;
 mod commands;
 mod document;
+mod exercise;
 mod files;
 mod listen;
 mod load;
@@ -41,6 +42,8 @@ mod startup;
 pub mod table;
 
 pub use document::{Change, Document};
+#[doc(hidden)]
+pub use exercise::exercise;
 pub use files::{Bindable, Files, InMemory, OsError, Secret, TlsFault, TlsFiles};
 pub use load::{Start, load};
 pub use redact::redact_line;

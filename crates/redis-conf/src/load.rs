@@ -3,7 +3,7 @@
 //!
 //! What is checked only after all lines are read is in `startup`; Sentinel's own directives are in `sentinel`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::acl;
@@ -21,6 +21,8 @@ use crate::table::{Directive, Kind, Special, known_elsewhere, nearest_name};
 const INCLUDE_DEPTH: usize = 32;
 /// A file that includes itself twice would double the work at each level.
 const INCLUDE_FILES: usize = 512;
+/// And one that includes a large one often would cost memory and time.
+const TEXT_MAX: usize = 16 << 20;
 /// Enough to show what is wrong; hostile files could hold millions of bad lines.
 const PROBLEMS_MAX: usize = 1000;
 /// REDIS_SENTINEL_PORT, sentinel.c.
@@ -112,6 +114,8 @@ pub(crate) struct Loader<'a> {
     /// The sockets opened on paper.
     pub(crate) opened: Vec<(std::net::IpAddr, u16)>,
     files_read: Vec<PathBuf>,
+    user_names: BTreeSet<Vec<u8>>,
+    bytes_read: usize,
 }
 
 impl<'a> Loader<'a> {
@@ -132,6 +136,8 @@ impl<'a> Loader<'a> {
             monitored: Vec::new(),
             opened: Vec::new(),
             files_read: Vec::new(),
+            user_names: BTreeSet::new(),
+            bytes_read: 0,
         }
     }
 
@@ -225,6 +231,10 @@ impl<'a> Loader<'a> {
 
     /// What may have been meant by a directive that is refused.
     pub(crate) fn hint_for(&self, name: &[u8], words: usize) -> Option<String> {
+        // Hints cost more than the lines; nobody sees those beyond the bound.
+        if self.errors.len() >= PROBLEMS_MAX {
+            return None;
+        }
         let takes = |n: &str| Some(format!("{} takes {n}", String::from_utf8_lossy(name)));
         match name {
             b"include" => return takes("one path or pattern"),
@@ -335,7 +345,8 @@ impl<'a> Loader<'a> {
 
     fn include(&mut self, at: &At<'_>, name: &[u8], depth: usize) {
         let name = c_str(name);
-        if depth >= INCLUDE_DEPTH || self.files_read.len() >= INCLUDE_FILES {
+        let much = self.files_read.len() >= INCLUDE_FILES || self.bytes_read >= TEXT_MAX;
+        if depth >= INCLUDE_DEPTH || much {
             return self.refuse(at, "too many nested includes; does a file include itself?");
         }
         let mut text = Text::default();
@@ -343,6 +354,7 @@ impl<'a> Loader<'a> {
         match push_named(&mut text, name, &shown, &self.cwd, self.files) {
             Ok(paths) => {
                 self.files_read.extend(paths);
+                self.bytes_read += text.len();
                 self.take_text(text, depth + 1);
             }
             Err(unread) => {
@@ -356,9 +368,16 @@ impl<'a> Loader<'a> {
 
     fn user(&mut self, at: &At<'_>, words: &[Vec<u8>]) {
         let all_channels = self.value("acl-pubsub-default") == b"allchannels";
-        match acl::check_line(words, &self.users, all_channels, &self.commands, self.release()) {
+        match acl::check_line(
+            words,
+            self.user_names.contains(&words[0]),
+            all_channels,
+            &self.commands,
+            self.release(),
+        ) {
             Ok(rules) => {
                 let origin = at.line.origin.clone();
+                self.user_names.insert(words[0].clone());
                 self.users.push(User { name: words[0].clone(), rules, origin });
             }
             Err(says) => {
@@ -395,18 +414,23 @@ impl<'a> Loader<'a> {
 
     /// The value of a plain directive so far.
     pub(crate) fn value(&self, name: &str) -> &[u8] {
-        if let Some((value, _)) = self.values.get(name) {
-            return value;
-        }
-        if self.start.sentinel {
-            // initSentinelConfig, sentinel.c.
-            match name {
-                "port" => return SENTINEL_PORT,
-                "protected-mode" => return b"no",
-                _ => {}
+        match self.values.get(name) {
+            Some((value, _)) => value,
+            None => {
+                let row = Directive::find(name.as_bytes(), self.release());
+                self.value_or(name, row.map_or(b"", |row| row.default.as_bytes()))
             }
         }
-        Directive::find(name.as_bytes(), self.release()).map_or(b"", |row| row.default.as_bytes())
+    }
+
+    fn value_or<'v>(&'v self, name: &str, default: &'v [u8]) -> &'v [u8] {
+        match (self.values.get(name), name) {
+            (Some((value, _)), _) => value,
+            // initSentinelConfig, sentinel.c.
+            (None, "port") if self.start.sentinel => SENTINEL_PORT,
+            (None, "protected-mode") if self.start.sentinel => b"no",
+            (None, _) => default,
+        }
     }
 
     pub(crate) fn origin(&self, name: &str) -> Origin {
@@ -486,14 +510,14 @@ impl<'a> Loader<'a> {
             Kind::Special(Special::ReplicaOf) => s.print_replica_of(),
             Kind::Special(Special::LatencyPercentiles) => s.print_percentiles(),
             Kind::Special(Special::Dir) => self.cwd.as_os_str().as_encoded_bytes().to_vec(),
-            _ => self.adjusted(row.name),
+            _ => self.adjusted(row),
         }
     }
 
-    fn adjusted(&self, name: &'static str) -> Vec<u8> {
-        let value = self.value(name);
+    fn adjusted(&self, row: &Directive) -> Vec<u8> {
+        let value = self.value_or(row.name, row.default.as_bytes());
         let number = || std::str::from_utf8(value).ok().and_then(|v| v.parse::<i64>().ok());
-        match name {
+        match row.name {
             // CONFIG_MIN_HZ and CONFIG_MAX_HZ, server.h: out of range is pulled in.
             "hz" => number().map_or_else(|| value.to_vec(), |hz| hz.clamp(1, 500).to_string().into_bytes()),
             // From 7.2 on a cluster has one database; Valkey says so from 8.0 on.

@@ -78,6 +78,10 @@ impl Text {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Appends the directives of the command line, on a line of their own.
     pub(crate) fn push_argv(&mut self, options: &[u8]) {
         self.bytes.push(b'\n');

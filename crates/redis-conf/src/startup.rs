@@ -1,6 +1,7 @@
 //! What the server checks once all lines are read and before it serves: the Sentinel's directives, TLS, users,
 //! modules, sockets. In the order of the release, which differs: 7.0 opens its sockets first, later ones last.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::acl::{self, Wrong};
@@ -190,9 +191,11 @@ impl Loader<'_> {
         };
         let path = Arc::new(path);
         let mut users: Vec<User> = Vec::new();
+        let mut names = BTreeSet::new();
         for (line, number) in content.split(|b| *b == b'\n').zip(1..) {
             let origin = Origin::File { path: Arc::clone(&path), line: number };
-            if let Err(says) = acl_line(line, &mut users, &origin, all_channels, &self.commands) {
+            if let Err(says) = acl_line(line, (&mut users, &mut names), &origin, all_channels, &self.commands)
+            {
                 let says = format!("{abort}{}:{number}{says}", shown.display());
                 self.problem(origin, None, Some("user"), says, None);
             }
@@ -343,7 +346,7 @@ fn are_protocols(list: &[u8]) -> bool {
 
 fn acl_line(
     line: &[u8],
-    users: &mut Vec<User>,
+    (users, names): (&mut Vec<User>, &mut BTreeSet<Vec<u8>>),
     origin: &Origin,
     all_channels: bool,
     commands: &Commands,
@@ -360,7 +363,7 @@ fn acl_line(
     if acl::has_spaces(name) {
         return Err(": username contains invalid characters".to_owned());
     }
-    if users.iter().any(|user| user.name == *name) {
+    if !names.insert(name.clone()) {
         return Err(format!(": Duplicate user '{}' found", String::from_utf8_lossy(name)));
     }
     let rules = acl::merge_selectors(&words[2..])
