@@ -3,7 +3,7 @@
 use super::{Fix, Meta, Reason};
 use crate::diagnosis::{Case, holds};
 use crate::evidence::client::{Dial, DialOutcome, Neighbour, RouteOutcome, Speaks};
-use crate::evidence::server::{Address, Config, Listener, Process, Verdict};
+use crate::evidence::server::{Address, Config, Listener, Process, Program, Verdict};
 use std::net::{IpAddr, SocketAddr};
 
 /// The cluster bus listens at the data port plus this (Redis cluster.h, CLUSTER_PORT_INCR).
@@ -44,8 +44,14 @@ pub(crate) fn down_here(case: &Case<'_>) -> Option<Reason> {
 
 /// `redis-server (pid 812)`.
 pub(crate) fn named(process: &Process) -> String {
-    let exe = process.exe.as_deref().and_then(|e| e.rsplit('/').next()).unwrap_or("redis-server");
-    format!("{exe} (pid {})", process.pid)
+    // Not the file's name: Debian's /usr/bin/redis-server is a link to redis-check-rdb.
+    let name = match process.program {
+        Program::Redis => "redis-server",
+        Program::Valkey => "valkey-server",
+        Program::Keydb => "keydb-server",
+        Program::Other => process.exe.as_deref().and_then(|e| e.rsplit('/').next()).unwrap_or("the server"),
+    };
+    format!("{name} (pid {})", process.pid)
 }
 
 /// The server that holds one of these listeners, named.

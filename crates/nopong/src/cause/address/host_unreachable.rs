@@ -1,6 +1,6 @@
 //! No way leads to the host: no route, a forbidding one, or nobody there who answers for the address.
 
-use crate::cause::common::{failed, meta, on_link, sh};
+use crate::cause::common::{meta, on_link, sh};
 use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
 use crate::evidence::client::{Dial, DialOutcome, Icmp, RouteOutcome};
@@ -98,13 +98,15 @@ fn because(case: &Case<'_>) -> Vec<Reason> {
             }
             break;
         }
-        // The kernel's own EHOSTUNREACH, late and without any packet: nobody answered for the next hop.
-        if dial.took_ms >= UNANSWERED_MS && failed(case, &["EHOSTUNREACH"]).is_some() {
+        // The kernel's own EHOSTUNREACH: no packet said so, so nobody answered for the next hop. How long that
+        // takes depends on how often it was asked for before.
+        let own = matches!(&dial.outcome, DialOutcome::Errno { errno } if errno == "EHOSTUNREACH");
+        if own && (dial.watched || dial.took_ms >= UNANSWERED_MS) {
             let says = format!(
-                "EHOSTUNREACH after {:.1} s: nobody on the link answers for the next hop",
+                "EHOSTUNREACH after {:.1} s, and no packet says so: nobody on the link answers for the next hop",
                 dial.took_ms / 1e3
             );
-            reasons.push(if dial.watched && dial.to.is_ipv4() {
+            reasons.push(if dial.watched {
                 Reason::confirms("connect", says)
             } else {
                 Reason::strong("connect", says)
