@@ -2,7 +2,8 @@
 //! the probability at stake.
 
 use super::{Band, Case, Finding, Next};
-use crate::evidence::{Seen, Side};
+use crate::cause::common::{sh, url};
+use crate::evidence::{Seen, Side, Why};
 
 /// How many proposals a reader can use.
 const SHOWN: usize = 3;
@@ -17,6 +18,18 @@ pub(super) fn next(case: &Case<'_>, causes: &[Finding]) -> Vec<Next> {
     };
     let server_unseen = matches!(case.server.listener, Seen::NotRun);
     let mut on_server = 0.0;
+    let mut as_root = 0.0;
+    // Without its user part: what is printed can be run, and shows no secret.
+    let target = match &case.ask.unix {
+        Some(path) => format!("unix://{path}"),
+        None => url(case, case.ask.port),
+    };
+    let rights: Vec<_> = case
+        .blind_spots()
+        .into_iter()
+        .filter(|(.., why)| matches!(why, Why::NotPermitted { .. }))
+        .map(|(id, ..)| id)
+        .collect();
     for item in case.items() {
         let worth = stake(item.id);
         if worth <= 0.0 || item.state == "seen" || item.state == "not-applicable" {
@@ -26,17 +39,48 @@ pub(super) fn next(case: &Case<'_>, causes: &[Finding]) -> Vec<Next> {
             on_server += worth;
             continue;
         }
+        if rights.contains(&item.id) {
+            as_root += worth;
+            continue;
+        }
         if let (Some(by_hand), Some(why)) = (item.by_hand.filter(|b| !b.is_empty()), item.why) {
             proposals.push((worth, Next { says: format!("{} ({why})", item.says), command: by_hand }));
         }
     }
     if on_server > 0.0 {
-        let says = format!(
-            "look from the Redis host {} as well: a client alone cannot tell these apart",
-            case.ask.host
-        );
-        proposals.push((on_server, Next { says, command: format!("sudo nopong {}", case.ask.url) }));
+        let host = crate::text::shown_str(&case.ask.host, 100);
+        let says = format!("look from the Redis host {host} as well: a client alone cannot tell these apart");
+        proposals.push((on_server, Next { says, command: format!("sudo nopong {}", sh(&target)) }));
+    }
+    if as_root > 0.0 {
+        let says = "look again as root: some facts are closed to other users".to_owned();
+        proposals.push((as_root, Next { says, command: format!("sudo nopong {}", sh(&target)) }));
     }
     proposals.sort_by(|a, b| b.0.total_cmp(&a.0));
     proposals.into_iter().take(SHOWN).map(|(_, n)| n).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cause::testing::{on_server, refused, timed_out};
+    use crate::diagnosis::diagnose;
+    use crate::evidence::{Seen, Why};
+
+    #[test]
+    fn a_lone_client_is_sent_to_the_redis_host_without_its_password() {
+        let mut file = refused();
+        file.ask.url = "redis://app:***@10.0.0.5:6379".to_owned();
+        let next = diagnose(&file).next;
+        assert_eq!(next[0].command, "sudo nopong redis://10.0.0.5:6379");
+    }
+
+    #[test]
+    fn what_is_closed_to_users_is_one_look_as_root() {
+        let mut file = on_server(timed_out());
+        let closed = || Why::NotPermitted { needs: "root".to_owned() };
+        file.server.firewall = Seen::unknown(closed(), std::time::Duration::ZERO, "nft list ruleset");
+        file.server.drop = Seen::unknown(closed(), std::time::Duration::ZERO, "");
+        let next = diagnose(&file).next;
+        assert_eq!(next.iter().filter(|n| n.command.starts_with("sudo nopong")).count(), 1, "{next:?}");
+    }
 }

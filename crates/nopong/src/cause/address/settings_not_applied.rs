@@ -1,7 +1,7 @@
 //! The application has a setting, and yet another address is dialled.
 
 use super::shared::{on_defaults, other_settings};
-use crate::cause::common::{down_here, meta, sh};
+use crate::cause::common::{down_here, meta, servers_here, sh};
 use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
 
@@ -44,6 +44,9 @@ impl Cause for SettingsNotApplied {
         let Some((setting, host, port)) = others.first() else {
             if let Some(reason) = down_here(case) {
                 return vec![reason];
+            }
+            if servers_here(case).is_some_and(|s| !s.is_empty()) {
+                return vec![Reason::against("process", "Redis runs on the host dialled")];
             }
             let found = case.client.settings.get().is_some_and(|s| !s.found.is_empty());
             return if found {

@@ -135,6 +135,9 @@ impl Cause for WrongPort {
             if servers_here(case).is_some_and(|s| s.is_empty()) {
                 return vec![Reason::rules_out("process", "no Redis runs here, on whatever port")];
             }
+            if own.is_empty() && neighbours(case).is_empty() {
+                return vec![Reason::rules_out("listener", "Redis listens on no TCP port here at all")];
+            }
         }
         let mut reasons = Vec::new();
         if ports(case).is_some() {

@@ -82,14 +82,15 @@ impl Cause for PathFirewallBlocks {
             reasons.push(Reason::against("route", "the host is on link: no router stands between"));
         }
         if let Some(reach) = reach(case).filter(|_| case.symptom == Symptom::TimedOut) {
-            if let (Some(last), Some(true)) = (reach.hops.last(), reach.host_alive) {
-                reasons.push(Reason::weak(
-                    "connect",
-                    format!(
-                        "the SYN gets as far as {} (hop {}), the host itself answers other packets",
-                        last.from, last.ttl
-                    ),
-                ));
+            let last = reach.hops.iter().map(|h| h.ttl).max().unwrap_or(0);
+            // Another port's SYNs get further: what stops these is a matter of the port, at that hop.
+            if let Some(hop) = reach.other_hops.iter().filter(|h| h.ttl > last).min_by_key(|h| h.ttl) {
+                let says = format!(
+                    "SYNs to another port get past hop {last} to {}, those to port {} do not",
+                    hop.from, case.ask.port
+                );
+                reasons.push(Reason::strong("connect", says));
+                reasons.push(Reason::weak("connect", "something before that hop filters by port"));
             }
         }
         reasons

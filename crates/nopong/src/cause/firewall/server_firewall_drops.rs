@@ -76,19 +76,14 @@ impl Cause for ServerFirewallDrops {
         }
         let mut reasons = on_server(case);
         if reasons.is_empty() && !case.ask.local {
-            match reach(case).and_then(|r| r.host_alive) {
-                Some(true) => {
-                    reasons.push(Reason::weak(
-                        "connect",
-                        "the host is up and answers elsewhere, only this port is silent",
-                    ));
-                    let near = case.dials().iter().any(|d| on_link(case, d.to.ip()) == Some(true));
-                    if near {
-                        reasons.push(Reason::weak("route", "no router stands between"));
-                    }
-                }
-                Some(false) => reasons.push(Reason::weak("connect", "the host answers nothing at all")),
-                None => {}
+            let near = case.dials().iter().any(|d| on_link(case, d.to.ip()) == Some(true));
+            // With a router between, the same silence speaks as much for the router.
+            if near && reach(case).and_then(|r| r.host_alive) == Some(true) {
+                reasons.push(Reason::weak(
+                    "connect",
+                    "the host is up and answers elsewhere, only this port is silent",
+                ));
+                reasons.push(Reason::weak("route", "no router stands between"));
             }
         }
         reasons
