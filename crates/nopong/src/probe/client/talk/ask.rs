@@ -246,6 +246,20 @@ fn second_round(
         Ok(other) => talk.config_refused = Some(channel.keep(&other)),
         Err(what) => talk.config_refused = Some(Reply::None { what }),
     }
+    acl_log(channel, talk, private, deadline);
+}
+
+/// Asked only of a server that has shown us CONFIG, so that a limited user's refusals do not fill that very log; and
+/// only where it is near or something is wrong, since it is a third round trip.
+fn acl_log(channel: &mut Channel<'_>, talk: &mut Talk, private: bool, deadline: Instant) {
+    let refused = [&talk.auth, &talk.ping, &talk.select].into_iter().flatten().any(|r| r.word().is_some());
+    if talk.config.is_empty() || talk.whoami.is_none() || !(private || refused) {
+        return;
+    }
+    channel.send(&command(&["ACL", "LOG", super::acl::ENTRIES]), deadline);
+    if let Ok(log) = channel.value(deadline) {
+        talk.acl_log = super::acl::sentences(channel, &log);
+    }
 }
 
 /// Before Redis 7.0, CONFIG GET takes one argument.
