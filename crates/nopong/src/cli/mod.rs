@@ -120,6 +120,7 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(argv: Vec<OsString>) -> u8 {
+    let nagios = wants_nagios(&argv);
     let result = match command().try_get_matches_from(argv) {
         Ok(matches) => match matches.subcommand() {
             Some((name, inner)) => match VERBS.iter().find(|v| v.name == name) {
@@ -128,12 +129,24 @@ fn dispatch(argv: Vec<OsString>) -> u8 {
             },
             None => reserved(&matches).map_or_else(|| run::<diagnose::Diagnose>(&matches), Err),
         },
-        Err(e) => return usage(&e),
+        Err(e) => usage(&e),
     };
     result.unwrap_or_else(|fail| {
         io::say(&fail.says);
+        if nagios && fail.code == exit::USAGE {
+            // Monitoring systems read stdout, and 2 would be CRITICAL to them.
+            let says = crate::text::shown_str(&fail.says, 500).replace('|', "/");
+            drop(io::emit(format!("REDIS UNKNOWN - {says}\n").as_bytes()));
+            return crate::report::nagios::UNKNOWN;
+        }
         fail.code
     })
+}
+
+/// `--format nagios`, as it stands in the arguments whether they parse or not.
+fn wants_nagios(argv: &[OsString]) -> bool {
+    argv.iter().any(|a| a == "--format=nagios")
+        || argv.windows(2).any(|w| w[0] == "--format" && w[1] == "nagios")
 }
 
 /// A word the contract reserves for a verb, where a target would stand.
@@ -147,19 +160,15 @@ fn reserved(matches: &ArgMatches) -> Option<Fail> {
 }
 
 /// `--help` and `--version` go to stdout; everything else clap has to say is bad usage.
-fn usage(error: &clap::Error) -> u8 {
+fn usage(error: &clap::Error) -> Result<u8, Fail> {
     use clap::error::ErrorKind;
+    let text = error.render().to_string();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            match io::emit(error.render().to_string().as_bytes()) {
-                Ok(()) => exit::PONG,
-                Err(fail) => fail.code,
-            }
+            let end = if text.ends_with('\n') { "" } else { "\n" };
+            io::emit(format!("{text}{end}").as_bytes()).map(|()| exit::PONG)
         }
-        _ => {
-            io::say(error.render().to_string().trim_start_matches("error: ").trim_end());
-            exit::USAGE
-        }
+        _ => Err(Fail::usage(text.trim_start_matches("error: ").trim_end())),
     }
 }
 

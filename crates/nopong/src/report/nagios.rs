@@ -10,10 +10,13 @@ use crate::cause::Category;
 use crate::diagnosis::{Diagnosis, Finding, Stage};
 use crate::evidence::CaseFile;
 
+/// Nagios's code for "could not check".
+pub const UNKNOWN: u8 = 3;
+
 /// OK, WARNING, CRITICAL, UNKNOWN.
 pub fn code(diagnosis: &Diagnosis) -> u8 {
     if diagnosis.stage == Stage::Target {
-        3
+        UNKNOWN
     } else if !diagnosis.pong {
         2
     } else {
