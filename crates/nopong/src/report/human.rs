@@ -2,13 +2,16 @@
 
 use super::style::{Ink, Style};
 use super::words;
-use crate::diagnosis::{Diagnosis, Finding, Fix, RungState, Stage};
+use crate::diagnosis::{Band, Diagnosis, Finding, Fix, RungState, Stage};
 use crate::evidence::{CaseFile, Side};
 
 /// Width of the label column, as wide as `Ruled out`.
 const LABEL: usize = 11;
 /// Lines a section may take without `--verbose`, so that all of them fit one screen of 24 lines in most cases.
 const LINES: usize = 4;
+
+/// Rivals of a confirmed cause that are shown without `--verbose`.
+const NOTEWORTHY: f64 = 0.1;
 
 /// Collects the lines.
 struct Page {
@@ -175,10 +178,13 @@ fn fault(page: &mut Page, diagnosis: &Diagnosis) {
         let because: Vec<String> = words::because(first).map(|r| r.says.clone()).collect();
         page.list("Because", &because);
     }
+    // Beside a confirmed cause the rest is noise for most readers.
+    let settled = decided.is_some_and(|f| f.band == Band::Confirmed);
     let rivals: Vec<String> = diagnosis
         .causes
         .iter()
         .skip(usize::from(decided.is_some()))
+        .filter(|f| page.style.verbose || !settled || f.probability >= NOTEWORTHY)
         .map(|f| format!("{:>4}  {} ({})", words::percent(f), f.title, words::id(f)))
         .collect();
     if let Some(fix) = decided.and_then(|f| f.fix.as_ref()) {

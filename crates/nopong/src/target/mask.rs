@@ -15,7 +15,7 @@ const SECRET_WORDS: &[&str] = &["password", "passwd", "pass", "pwd", "auth", "se
 /// The byte ranges to hide.
 pub(super) fn secrets(text: &str) -> Vec<Range<usize>> {
     let mut hidden = Vec::new();
-    let start = text.find("://").map_or(0, |i| i + 3);
+    let start = after_scheme(text);
     if let Some(at) = login_end(text, start) {
         // `user:password@`: the user may be seen. `something@`: redis-cli takes it as the password.
         let from = text[start..at].find(':').map_or(start, |i| start + i + 1);
@@ -36,6 +36,12 @@ pub(super) fn secrets(text: &str) -> Vec<Range<usize>> {
     }
     hidden.extend(after_words(text));
     hidden
+}
+
+/// Where the text goes on after a scheme. `:p://ss@host` has none: what stands before may be a secret.
+pub(super) fn after_scheme(text: &str) -> usize {
+    let scheme = |s: &str| s.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
+    text.split_once("://").filter(|(name, _)| scheme(name)).map_or(0, |(name, _)| name.len() + 3)
 }
 
 /// Where the login ends: the last `@`, unless it clearly belongs to a query.

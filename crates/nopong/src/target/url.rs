@@ -146,7 +146,7 @@ fn unseen(c: char) -> bool {
 
 /// `${REDIS_URL}`, `$HOST`, `{{ .Values.redis }}`, `<host>`, `%REDIS_URL%`: nobody expanded it.
 fn placeholder(text: &str) -> Result<(), Trouble> {
-    let start = text.find("://").map_or(0, |i| i + 3);
+    let start = mask::after_scheme(text);
     let host = mask::login_end(text, start).map_or(start, |at| at + 1);
     let marks = |s: &str| ["${", "{{", "#{", "<%"].iter().filter_map(|m| s.find(m)).min();
     let whole = text.starts_with('$') || (text.starts_with('%') && text.ends_with('%') && text.len() > 2);
@@ -175,7 +175,7 @@ fn with_scheme(text: &str, end: usize) -> Result<Target, Trouble> {
         let meant = format!("{scheme}://{}", mask::redacted(text).split_once("://").map_or("", |(_, r)| r));
         let shown = crate::text::shown_str(name, 20);
         // `user:pa://ss@host` has no scheme at all; its beginning may be a secret.
-        if name.contains([':', '@']) || name.is_empty() {
+        if mask::after_scheme(text) == 0 || name.is_empty() {
             return trouble(0, "the scheme is missing: an address begins with redis://", None);
         }
         return trouble(0, format!("the scheme `{shown}` is not Redis's"), meant);

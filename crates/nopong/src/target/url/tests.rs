@@ -109,3 +109,108 @@ fn the_place_and_the_repair() {
     assert!(parse(&long, "argument").problem.is_some_and(|p| p.says.contains("107")));
     assert!(parse(&long[..7 + 107], "argument").problem.is_none());
 }
+
+/// A small generator (xorshift, Marsaglia 2003): the same texts in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % n as u64) as usize
+    }
+
+    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+        from[self.below(from.len())]
+    }
+}
+
+const PIECES: &[&str] = &[
+    "redis",
+    "rediss",
+    "unix",
+    "://",
+    ":",
+    "//",
+    "/",
+    "@",
+    "#",
+    "?",
+    "%",
+    "%2",
+    "%zz",
+    "%00",
+    "&",
+    "=",
+    "[",
+    "]",
+    "::1",
+    "10.0.0.5",
+    "6379",
+    "99999",
+    "db",
+    "password=",
+    "\r",
+    "\n",
+    "\0",
+    "\u{feff}",
+    "\u{202e}",
+    "é",
+    "💥",
+    "${X}",
+    "{{",
+    "<",
+    ">",
+    ",",
+    " ",
+    "\"",
+    "'",
+    "redis-cli -a ",
+    "tcp",
+    "h",
+    ".",
+    "..",
+    "-",
+    "_",
+    "$",
+];
+
+#[test]
+fn no_text_panics() {
+    let mut random = Random(42);
+    for _ in 0..50_000 {
+        let n = random.below(12);
+        let text: String = (0..n).map(|_| random.pick(PIECES)).collect();
+        let target = parse(&text, "argument");
+        let shown = format!("{target:?} {} {:?}", target.redacted(), target.ask(1, None));
+        assert!(!shown.contains('\u{202e}'), "{text:?}: {shown}");
+        if let Some((marked, column)) = target.problem.and_then(|p| p.marked) {
+            assert!(column <= marked.chars().count(), "{text:?}: {marked} {column}");
+        }
+    }
+}
+
+#[test]
+fn no_message_holds_the_password() {
+    let mut random = Random(7);
+    for _ in 0..50_000 {
+        let scheme = random.pick(&[
+            "redis://",
+            "rediss://",
+            "valkey://",
+            "http://",
+            "",
+            "redis:",
+            "redis:/",
+            "foo://",
+        ]);
+        let user = random.pick(&["", "u", "default", "a.b", "é"]);
+        let (before, after) = (random.pick(PIECES), random.pick(PIECES));
+        let host = random.pick(&["h", "h:6379", "h:port", "", "[::1", "10.0.0.256", "h/0", "h/x?y", "h,i"]);
+        let text = format!("{scheme}{user}:{before}canary{after}@{host}");
+        let target = parse(&text, "argument");
+        let problem = format!("{:?} {} {:?}", target.problem, target.redacted(), target.ask(1, None));
+        assert!(!problem.contains("canary"), "{text:?}: {problem}");
+    }
+}

@@ -1,0 +1,50 @@
+# What a developer types. `make test` works on a machine that has only Rust and apt.
+
+CARGO ?= cargo
+# Packages the tests and the lab use: real servers and clients, real hosts, real firewalls.
+PACKAGES = redis-server redis-tools debootstrap systemd-container iproute2 nftables iptables
+ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes)
+APT := $(shell command -v apt-get)
+
+.PHONY: build test needs unit lab fuzz bench check docs
+
+build:
+	$(CARGO) build --release -p nopong
+
+test: needs unit lab
+
+# Installs what is missing, where that is possible; otherwise the tests say themselves what they skip and why.
+needs:
+ifeq ($(ROOT)$(if $(APT),yes),yesyes)
+	@missing=$$(for p in $(PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+	  echo "installing:" $$missing; \
+	  apt-get update -qq || true; \
+	  RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing \
+	    || echo "some packages could not be installed: tests that need them are skipped"; \
+	fi
+else
+	@echo "not root on Debian or Ubuntu: tests that need real servers or root are skipped where these are missing"
+endif
+
+# LAB=skip: the lab runs by itself below, on the release build.
+unit:
+	LAB=skip $(CARGO) test --workspace
+
+lab: build
+	$(CARGO) run --release -q -p lab -- run
+
+fuzz:
+	@cargo +nightly fuzz --version >/dev/null 2>&1 || { echo "needs: rustup toolchain install nightly; cargo install cargo-fuzz"; exit 1; }
+	cd fuzz && for t in $$(cargo +nightly fuzz list); do cargo +nightly fuzz run $$t -- -max_total_time=$${SECONDS_EACH:-300} || exit 1; done
+
+bench: build
+	bench/run.sh
+
+check:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+
+docs:
+	$(CARGO) doc --workspace --no-deps --open
