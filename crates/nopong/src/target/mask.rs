@@ -38,10 +38,16 @@ pub(super) fn secrets(text: &str) -> Vec<Range<usize>> {
     hidden
 }
 
-/// Where the text goes on after a scheme. `:p://ss@host` has none: what stands before may be a secret.
+/// Schemes that are not Redis's and yet are seen in its place.
+const STRANGERS: &[&str] =
+    &["http", "https", "tcp", "tls", "ssl", "amqp", "amqps", "memcached", "mysql", "postgres", "postgresql"];
+
+/// Where the text goes on after a scheme that is known as one. In `default://secret@host` there is none: the user's
+/// password begins with two slashes.
 pub(super) fn after_scheme(text: &str) -> usize {
-    let scheme = |s: &str| s.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
-    text.split_once("://").filter(|(name, _)| scheme(name)).map_or(0, |(name, _)| name.len() + 3)
+    let known =
+        |name: &str| super::url::scheme(name).is_some() || STRANGERS.contains(&&*name.to_ascii_lowercase());
+    text.split_once("://").filter(|(name, _)| known(name)).map_or(0, |(name, _)| name.len() + 3)
 }
 
 /// Where the login ends: the last `@`, unless it clearly belongs to a query.

@@ -172,12 +172,16 @@ fn with_scheme(text: &str, end: usize) -> Result<Target, Trouble> {
     let Some(scheme) = scheme(name) else {
         let tls = matches!(name.to_ascii_lowercase().as_str(), "https" | "tls" | "ssl");
         let scheme = if tls { "rediss" } else { "redis" };
-        let meant = format!("{scheme}://{}", mask::redacted(text).split_once("://").map_or("", |(_, r)| r));
-        let shown = crate::text::shown_str(name, 20);
         // `user:pa://ss@host` has no scheme at all; its beginning may be a secret.
-        if mask::after_scheme(text) == 0 || name.is_empty() {
-            return trouble(0, "the scheme is missing: an address begins with redis://", None);
+        if mask::after_scheme(text) == 0 {
+            return trouble(
+                0,
+                "it does not begin with a scheme of Redis's: redis://, rediss:// or unix://",
+                None,
+            );
         }
+        let shown = crate::text::shown_str(name, 20);
+        let meant = mask::redacted(text).split_once("://").map(|(_, rest)| format!("{scheme}://{rest}"));
         return trouble(0, format!("the scheme `{shown}` is not Redis's"), meant);
     };
     if let Some(again) = text[rest..].find("://").filter(|i| {
