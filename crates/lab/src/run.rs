@@ -164,6 +164,7 @@ fn judged(lab: &Instance, scenario: &Scenario, expect: &Expect, vantage: &str) -
         Ok(report) => {
             let text = format!("{}{stderr}", out.stdout);
             let secrets = &scenario.secrets;
+            let expect = &Expect { says: expect.says.iter().map(|s| fill(s)).collect(), ..expect.clone() };
             wrong.extend(expect::judge(expect, &report, out.code, &text, secrets));
             report
         }
