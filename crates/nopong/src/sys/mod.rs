@@ -109,6 +109,37 @@ pub fn xattr(path: impl AsRef<Path>, name: &str) -> Option<Vec<u8>> {
     buffer.get(..size).map(<[u8]>::to_vec)
 }
 
+/// Room on a file system: bytes for others than root, inodes where they are counted, mounted read-only.
+pub fn room(path: impl AsRef<Path>) -> Option<(u64, Option<u64>, bool)> {
+    let found = rustix::fs::statvfs(path.as_ref()).ok()?;
+    let inodes = (found.f_files != 0).then_some(found.f_favail);
+    let read_only = found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY);
+    Some((found.f_bavail.saturating_mul(found.f_frsize), inodes, read_only))
+}
+
+/// The kernel's log as /dev/kmsg gives it, one record for each read, newest last; never waits.
+pub fn kernel_log(max: usize) -> std::io::Result<Vec<u8>> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut file = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_CLOEXEC)
+        .open("/dev/kmsg")?;
+    let mut bytes = Vec::new();
+    // A record has at most 8 KiB (CONSOLE_EXT_LOG_MAX, kernel/printk); a shorter buffer is EINVAL.
+    let mut record = [0u8; 8 << 10];
+    while bytes.len() < max {
+        match file.read(&mut record) {
+            Ok(0) => break,
+            Ok(size) => bytes.extend_from_slice(&record[..size]),
+            // EPIPE: the record was overwritten meanwhile, the next read goes on.
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => {}
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => break,
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(bytes)
+}
+
 /// The path with all links resolved.
 pub fn canonical(path: impl AsRef<Path>) -> Option<PathBuf> {
     std::fs::canonicalize(path).ok()

@@ -11,7 +11,7 @@ mod resolvers;
 mod route;
 pub mod standing;
 pub mod talk;
-mod tls;
+pub(super) mod tls;
 mod topology;
 mod unix;
 

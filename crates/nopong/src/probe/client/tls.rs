@@ -7,6 +7,7 @@ mod material;
 mod verify;
 
 pub(super) use material::Material;
+pub(in crate::probe) use verify::describe;
 
 use super::talk::Conversation;
 use crate::evidence::client::{Tls, Verified};

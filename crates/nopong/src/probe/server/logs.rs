@@ -1,7 +1,7 @@
 //! What the logs tell: the journal of the server's units, and the server's own file, read as one stream by time.
 
 use crate::evidence::Why;
-use crate::evidence::server::{Config, Logs, Process, Units};
+use crate::evidence::server::{Config, Death, Logs, Process, Units};
 use crate::evidence::startup::{self, Line};
 use crate::sys;
 use crate::text;
@@ -240,6 +240,24 @@ pub(super) fn look(
         }
     }
     Ok(logs)
+}
+
+/// Adds crashes that the kernel noted and the server could not.
+pub(super) fn add_crashes(logs: &mut Logs, crashes: Vec<Death>, processes: &[Process]) {
+    let now = sys::unix_time();
+    for mut crash in crashes {
+        if logs.deaths.iter().any(|d| d.pid.is_some() && d.pid == crash.pid && d.kind == crash.kind) {
+            continue;
+        }
+        // Something started after it, as the log or the process's age tells.
+        let restarted = processes.iter().any(|p| match (p.age_s, crash.at) {
+            (Some(age), Some(at)) => now.saturating_sub(age) > at,
+            _ => true,
+        });
+        crash.last = !restarted && crash.at.is_some_and(|at| logs.last_ready.is_none_or(|ready| at >= ready));
+        logs.deaths.push(crash);
+    }
+    logs.deaths.sort_by_key(|d| std::cmp::Reverse(d.at));
 }
 
 fn canonical(units: Option<&Units>, name: &str) -> String {

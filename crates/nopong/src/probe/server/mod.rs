@@ -7,19 +7,24 @@ mod config;
 mod dbus;
 mod default_user;
 mod holders;
+mod inside;
 mod kernel;
+mod kernel_log;
 mod listeners;
 mod logs;
 mod machine;
 mod processes;
+mod sandbox;
+mod storage;
+mod tls_files;
 mod units;
 
 use super::{Request, timed};
 use crate::evidence::client::Talk;
-use crate::evidence::server::{Binary, Config, Listeners, Logs, Process, Units};
+use crate::evidence::server::{Binary, Config, Listeners, Logs, OomKills, Process, Storage, Units};
 use crate::evidence::{CaseFile, Seen, Server, Why};
 use crate::sys;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Limit for all questions to systemd together.
 const UNITS: Duration = Duration::from_millis(1500);
@@ -60,10 +65,14 @@ pub fn beside_a_pong(_request: &Request, file: &mut CaseFile) {
 }
 
 /// Everything, in parallel: after a failure.
-pub fn everything(_request: &Request, file: &mut CaseFile) {
+pub fn everything(request: &Request, file: &mut CaseFile) {
     let processes = file.server.process.get().cloned().unwrap_or_default();
+    let before: Vec<(u32, u64, Instant)> = processes
+        .iter()
+        .filter_map(|p| Some((p.pid, processes::main_thread_ns(p.pid)?, sys::now())))
+        .collect();
     // The first half: what needs nothing but the processes.
-    let (listener, units, journal, firewall, binaries) = std::thread::scope(|scope| {
+    let (listener, units, journal, firewall, binaries, kernel_log) = std::thread::scope(|scope| {
         let listener = scope.spawn(|| look_listeners(file, &file.server.process, listeners::Reach::All));
         let journal = scope.spawn(|| {
             let extra: Vec<String> = processes.iter().filter_map(|p| p.unit.clone()).collect();
@@ -72,7 +81,8 @@ pub fn everything(_request: &Request, file: &mut CaseFile) {
         let units = scope.spawn(|| look_units(processes.clone()));
         let firewall = scope.spawn(|| super::firewall::of_server(file));
         let binaries = scope.spawn(|| look_binaries(&processes));
-        (listener.join(), units.join(), journal.join(), firewall.join(), binaries.join())
+        let kernel_log = scope.spawn(kernel_log::read);
+        (listener.join(), units.join(), journal.join(), firewall.join(), binaries.join(), kernel_log.join())
     });
     file.server.listener = listener.unwrap_or_default();
     file.server.unit = units.unwrap_or_default();
@@ -83,10 +93,59 @@ pub fn everything(_request: &Request, file: &mut CaseFile) {
     if let (Seen::Yes(binaries), Some(units)) = (&mut file.server.binary, file.server.unit.get()) {
         binaries::add_of_units(&mut binaries.value, units);
     }
+    let kernel_log = kernel_log.unwrap_or(Err(Why::Panicked));
     // The second: what needs the units, and the files they name.
     let binaries = file.server.binary.get().cloned().unwrap_or_default();
     file.server.config = look_config(file, &binaries);
-    file.server.log = look_logs(file, journal.unwrap_or(Err(Why::Panicked)));
+    if inside::is_needed(file) {
+        let by_hand = format!("redis-cli -h 127.0.0.1 -p {} INFO server", file.ask.port);
+        file.server.inside = timed(&by_hand, || inside::look(request, file));
+        if file.server.inside.get().is_some() {
+            // What the running server tells is compared with its file.
+            file.server.config = look_config(file, &binaries);
+        }
+    }
+    file.server.log =
+        look_logs(file, journal.unwrap_or(Err(Why::Panicked)), kernel_log.as_deref().unwrap_or(&[]));
+    file.server.storage = look_storage(file);
+    file.server.oom = look_oom(file, &kernel_log);
+    file.server.mac =
+        timed("getenforce; aa-status; ausearch -m avc", || kernel_log::mac(kernel_log.as_deref()));
+    file.server.process = sampled(std::mem::take(&mut file.server.process), &before);
+}
+
+/// How much of one core each server's main thread has used since the first sample.
+fn sampled(mut processes: Seen<Vec<Process>>, before: &[(u32, u64, Instant)]) -> Seen<Vec<Process>> {
+    if let Seen::Yes(fact) = &mut processes {
+        for process in &mut fact.value {
+            let first = before.iter().find(|(pid, ..)| *pid == process.pid);
+            process.cpu = first.zip(processes::main_thread_ns(process.pid)).map(|((_, ran, at), now)| {
+                let share = now.saturating_sub(*ran) as f64 / (at.elapsed().as_nanos() as f64).max(1.0);
+                share.min(1.0) as f32
+            });
+        }
+    }
+    processes
+}
+
+fn look_storage(file: &CaseFile) -> Seen<Storage> {
+    let configs = file.server.config.get().map_or(&[][..], Vec::as_slice);
+    let processes = file.server.process.get().map_or(&[][..], Vec::as_slice);
+    let dir = configs.first().and_then(|c| c.value("dir")).unwrap_or("/var/lib/redis");
+    timed(&format!("namei -l {dir}; df -h {dir}; df -i {dir}"), || {
+        storage::look(configs, file.server.unit.get(), processes)
+    })
+}
+
+fn look_oom(file: &CaseFile, log: &Result<Vec<kernel_log::Record>, Why>) -> Seen<OomKills> {
+    timed("journalctl -k -g 'oom-kill|Killed process'", || {
+        let kills = kernel_log::oom_kills(log.as_deref().unwrap_or(&[]), file.server.unit.get());
+        match log {
+            // systemd's own word is a finding even without the kernel's log; its silence is none.
+            Err(why) if kills.kills.is_empty() => Err(why.clone()),
+            _ => Ok(kills),
+        }
+    })
 }
 
 fn look_binaries(processes: &[Process]) -> Seen<Vec<Binary>> {
@@ -117,12 +176,18 @@ fn look_config(file: &CaseFile, binaries: &[Binary]) -> Seen<Vec<Config>> {
     timed("redis-cli CONFIG GET '*'; grep -vE '^ *(#|$)' /etc/redis/redis.conf", || Ok(config::look(&known)))
 }
 
-fn look_logs(file: &CaseFile, journal: Result<Vec<logs::Entry>, Why>) -> Seen<Logs> {
+fn look_logs(
+    file: &CaseFile,
+    journal: Result<Vec<logs::Entry>, Why>,
+    kernel_log: &[kernel_log::Record],
+) -> Seen<Logs> {
     let configs = file.server.config.get().map_or(&[][..], Vec::as_slice);
     let unit = configs.first().and_then(|c| c.unit.as_deref()).unwrap_or("redis-server.service");
     let by_hand = format!("journalctl -u {unit} -n 50; tail -n 50 /var/log/redis/*.log");
     timed(&by_hand, || {
         let processes = file.server.process.get().map_or(&[][..], Vec::as_slice);
-        logs::look(journal, configs, file.server.unit.get(), processes)
+        let mut logs = logs::look(journal, configs, file.server.unit.get(), processes)?;
+        logs::add_crashes(&mut logs, kernel_log::crashes(kernel_log), processes);
+        Ok(logs)
     })
 }

@@ -187,7 +187,6 @@ impl Stat {
 }
 
 /// Time the main thread has run, in nanoseconds: the first field of schedstat. The event loop is that thread.
-#[cfg(any())]
 pub(super) fn main_thread_ns(pid: u32) -> Option<u64> {
     sys::read_text(format!("/proc/{pid}/schedstat"), 200).ok()?.split_whitespace().next()?.parse().ok()
 }

@@ -150,7 +150,8 @@ fn at(seconds: i64) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
 }
 
-fn describe(leaf: &X509Certificate<'_>, chain_length: usize) -> Certificate {
+/// What a certificate says, names bounded and made showable.
+pub(in crate::probe) fn describe(leaf: &X509Certificate<'_>, chain_length: usize) -> Certificate {
     let names = leaf.subject_alternative_name().ok().flatten().map(|e| e.value.general_names.clone());
     let names = names
         .unwrap_or_default()
