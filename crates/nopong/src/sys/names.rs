@@ -60,10 +60,10 @@ fn getaddrinfo(host: &str, numeric: bool) -> Resolved {
     while !node.is_null() && addresses.len() < ADDRESSES_MAX {
         // SAFETY: node is an element of the list that getaddrinfo gave, not yet freed.
         let info = unsafe { &*node };
-        if let Some(address) = address(info) {
-            if !addresses.contains(&address) {
-                addresses.push(address);
-            }
+        if let Some(address) = address(info)
+            && !addresses.contains(&address)
+        {
+            addresses.push(address);
         }
         node = info.ai_next;
     }

@@ -148,16 +148,7 @@ fn over_tls(request: &Request, to: SocketAddr, stream: Stream, material: &Materi
                 .spawn_scoped(scope, move || offer::plain(request, to, deadline))
                 .ok();
         };
-        let (mut tls, session) = tls::handshake(
-            stream,
-            to.to_string(),
-            Some(to.ip()),
-            host,
-            material,
-            deadline,
-            PATIENCE,
-            &mut wait,
-        );
+        let (mut tls, session) = tls::handshake(stream, to, host, material, deadline, PATIENCE, &mut wait);
         rung.plain_offer = match offered.map(std::thread::ScopedJoinHandle::join) {
             Some(Ok(_)) if tls.handshake => None,
             Some(Ok(offer)) => offer,

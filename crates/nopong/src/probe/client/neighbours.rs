@@ -121,10 +121,10 @@ fn name_the_bus(file: &CaseFile, seen: &mut [Neighbour]) {
     };
     for neighbour in seen.iter_mut() {
         let silent = matches!(neighbour.speaks, Some(Speaks::Closed | Speaks::Reset | Speaks::Silent));
-        if let Some(port) = neighbour.to.port().checked_sub(BUS).filter(|_| silent) {
-            if node(SocketAddr::new(neighbour.to.ip(), port)) {
-                neighbour.speaks = Some(Speaks::ClusterBus);
-            }
+        if let Some(port) = neighbour.to.port().checked_sub(BUS).filter(|_| silent)
+            && node(SocketAddr::new(neighbour.to.ip(), port))
+        {
+            neighbour.speaks = Some(Speaks::ClusterBus);
         }
     }
 }

@@ -23,8 +23,7 @@ pub(super) fn tls(request: &Request, to: SocketAddr, deadline: Instant) -> Tls {
     // The user gave no TLS material; what a client with the system's roots would make of it is a fact all the same.
     let material = Material::load(&TlsOptions { insecure: false, ..request.tls.clone() });
     let host = &request.target.host;
-    let (mut tls, session) =
-        handshake(stream, to.to_string(), Some(to.ip()), host, &material, deadline, PATIENCE, &mut || {});
+    let (mut tls, session) = handshake(stream, to, host, &material, deadline, PATIENCE, &mut || {});
     if let Some(mut session) = session {
         let left = deadline.saturating_duration_since(sys::now()).max(GRACE);
         let peer = Peer { to: to.to_string(), tls: true, private: false };

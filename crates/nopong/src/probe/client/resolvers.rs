@@ -68,9 +68,9 @@ fn candidates(host: &str, conf: &Conf) -> Vec<String> {
     let mut names: Vec<String> = searched.collect();
     let bare = host.to_owned();
     if host.matches('.').count() >= conf.ndots {
-        names.insert(0, bare)
+        names.insert(0, bare);
     } else {
-        names.push(bare)
+        names.push(bare);
     }
     names
 }
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn answers_are_told_apart() {
-        let deadline = || std::time::Instant::now() + Duration::from_millis(500);
+        let deadline = || crate::sys::now() + Duration::from_millis(500);
         let names = ["redis.example".to_owned()];
         let rcode = |code: u8| {
             server(move |q| {
@@ -192,7 +192,7 @@ mod tests {
         let garbage = server(|q| [&q[..2], b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xc0\x0c"].concat());
         assert!(matches!(ask_one(garbage, &names, deadline()), DnsAnswer::Error { .. }));
         let mute = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let soon = std::time::Instant::now() + Duration::from_millis(50);
+        let soon = crate::sys::now() + Duration::from_millis(50);
         assert_eq!(ask_one(mute.local_addr().unwrap(), &names, soon), DnsAnswer::Silent);
         let at = mute.local_addr().unwrap();
         drop(mute);

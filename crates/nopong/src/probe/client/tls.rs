@@ -16,7 +16,7 @@ use crate::text::shown;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, ClientConnection, Error};
 use std::io::{ErrorKind, Read, Write};
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -102,27 +102,28 @@ impl Conversation for Session {
 /// Shakes hands. `waiting` is called once when there is no answer after `patience`.
 pub(super) fn handshake(
     stream: Stream,
-    to: String,
-    address: Option<IpAddr>,
+    to: SocketAddr,
     host: &str,
     material: &Material,
     deadline: Instant,
     patience: Duration,
     waiting: &mut dyn FnMut(),
 ) -> (Tls, Option<Session>) {
-    let mut tls =
-        Tls { to, insecure: material.insecure, roots: material.roots_name.clone(), ..Tls::default() };
+    let mut tls = Tls {
+        to: to.to_string(),
+        insecure: material.insecure,
+        roots: material.roots_name.clone(),
+        ..Tls::default()
+    };
     if let Some(problem) = &material.problem {
         tls.failure = Some(problem.clone());
         return (tls, None);
     }
     let asked = material.sni.as_deref().unwrap_or(host);
     asked.clone_into(&mut tls.server_name);
-    let named = ServerName::try_from(asked.trim_end_matches('.').to_owned()).ok();
-    let Some(name) = named.clone().or(address.map(|a| ServerName::IpAddress(a.into()))) else {
-        tls.failure = Some("the host is no name that a certificate could have".to_owned());
-        return (tls, None);
-    };
+    // A host that no certificate can name is checked by its address.
+    let name = ServerName::try_from(asked.trim_end_matches('.').to_owned())
+        .unwrap_or_else(|_| ServerName::IpAddress(to.ip().into()));
     let (config, verifier, client_certificate) = match material.config() {
         Ok(parts) => parts,
         Err(e) => {
