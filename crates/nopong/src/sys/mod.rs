@@ -12,6 +12,7 @@ pub mod raw;
 pub mod reach;
 pub mod route;
 pub mod sockets;
+pub mod trace;
 mod window;
 
 use crate::evidence::Why;

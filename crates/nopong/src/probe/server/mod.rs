@@ -6,6 +6,7 @@ mod binaries;
 mod config;
 mod dbus;
 mod default_user;
+mod drops;
 mod holders;
 mod inside;
 mod kernel;
@@ -111,6 +112,10 @@ pub fn everything(request: &Request, file: &mut CaseFile) {
     file.server.oom = look_oom(file, &kernel_log);
     file.server.mac =
         timed("getenforce; aa-status; ausearch -m avc", || kernel_log::mac(kernel_log.as_deref()));
+    if let Some(to) = drops::target(file).filter(|_| request.trace) {
+        let by_hand = "trace-cmd record -e skb:kfree_skb; or: perf trace -e skb:kfree_skb";
+        file.server.drop = timed(by_hand, || drops::look(to));
+    }
     file.server.process = sampled(std::mem::take(&mut file.server.process), &before);
 }
 
