@@ -9,8 +9,8 @@ use crate::diagnosis::{Case, Symptom};
 pub(super) struct SentinelPort;
 
 static META: Meta = Meta {
-    // With a Sentinel asked on purpose, what it says of its primary is the obstacle.
-    masked_by: &["no-primary", "announced-unreachable"],
+    // With no primary at all, the right address would not help either.
+    masked_by: &["no-primary"],
     ..meta(
         "sentinel-port",
         Category::Address,

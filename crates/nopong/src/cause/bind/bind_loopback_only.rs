@@ -71,8 +71,13 @@ impl Cause for BindLoopbackOnly {
 
     fn fix(&self, case: &Case<'_>) -> Option<Fix> {
         let address = public_address(case).map_or_else(|| "the address".to_owned(), |a| a.to_string());
+        // Only a line of loopback addresses is worth keeping.
+        let of_loopback = |bind: &&str| {
+            let ip = |w: &str| w.trim_start_matches('-').parse::<std::net::IpAddr>();
+            !bind.is_empty() && bind.split_whitespace().all(|w| ip(w).is_ok_and(is_loopback))
+        };
         let loopback =
-            case.config().and_then(|c| c.value("bind")).filter(|b| !b.is_empty()).unwrap_or("127.0.0.1 -::1");
+            case.config().and_then(|c| c.value("bind")).filter(of_loopback).unwrap_or("127.0.0.1 -::1");
         let on = if case.server_seen() { "" } else { "on the Redis host, " };
         let fix =
             Fix::new(Risk::Ask, format!("{on}let Redis listen on {address} as well, with a password set"))

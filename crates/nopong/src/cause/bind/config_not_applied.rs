@@ -22,6 +22,9 @@ static META: Meta = meta(
 /// Clock and file times are whole seconds: closer than this, edited and started are the same moment.
 const SAME_MOMENT_S: u64 = 2;
 
+/// How a file was found when nothing ties it to the process (see `Config::found_by`).
+const USUAL_PLACE: &str = "usual place";
+
 /// What of the file is not in force, in words, where that is what keeps the client out.
 fn unapplied(case: &Case<'_>, config: &Config) -> Option<String> {
     match case.symptom {
@@ -73,8 +76,9 @@ fn file_takes(config: &Config, to: std::net::SocketAddr) -> bool {
     }
     let Some(bind) = config.value("bind") else { return false };
     let mut words = bind.split_whitespace().peekable();
+    // No address at all means every one before 7.0 and none since.
     if words.peek().is_none() {
-        return true;
+        return false;
     }
     words.any(|word| match word {
         "*" | "0.0.0.0" => to.is_ipv4(),
@@ -113,17 +117,22 @@ impl Cause for ConfigNotApplied {
             };
             reasons.push(Reason::confirms("config", says));
         }
+        let own_file = config.found_by != USUAL_PLACE;
         let now = case.client.standing.get().map(|s| s.at);
         let started = now.zip(process.age_s).map(|(now, age)| now.saturating_sub(age));
         match config.modified_at.zip(started) {
             Some((edited, started)) if edited > started + SAME_MOMENT_S => {
                 let file = config.file.as_deref().unwrap_or("its file");
-                reasons.push(Reason::confirms(
-                    "process",
-                    format!("{file} was changed {} after {} started", span(edited - started), named(process)),
-                ));
+                let says =
+                    format!("{file} was changed {} after {} started", span(edited - started), named(process));
+                reasons.push(if own_file {
+                    Reason::confirms("process", says)
+                } else {
+                    Reason::strong("process", says)
+                });
             }
-            // The server is younger than the file: something else made it listen there.
+            _ if case.symptom == Symptom::Refused && own_file => {}
+            // The server is younger than the file: something else made it so.
             Some(_) if reasons.is_empty() => {
                 return vec![Reason::against(
                     "process",
@@ -132,7 +141,12 @@ impl Cause for ConfigNotApplied {
             }
             _ => {}
         }
-        reasons.push(Reason::strong("config", says));
+        // What a server listens on is what it runs with: no start on this file gives these sockets.
+        reasons.push(if case.symptom == Symptom::Refused && own_file {
+            Reason::confirms("listener", says)
+        } else {
+            Reason::strong("config", says)
+        });
         reasons
     }
 
@@ -196,8 +210,17 @@ mod tests {
     }
 
     #[test]
-    fn not_for_a_server_younger_than_its_file() {
-        assert_eq!(bearings(&ConfigNotApplied, &edited(7200)), [Bearing::Against]);
+    fn the_listener_shows_it_whatever_the_age() {
+        assert!(confirms(&ConfigNotApplied, &edited(7200)));
+    }
+
+    #[test]
+    fn a_file_that_nothing_ties_to_the_process_confirms_nothing() {
+        let mut file = edited(7200);
+        let mut configs = file.server.config.get().cloned().unwrap();
+        configs[0].found_by = "usual place".to_owned();
+        file.server.config = seen(configs);
+        assert_eq!(bearings(&ConfigNotApplied, &file), [Bearing::Against]);
     }
 
     #[test]
@@ -213,7 +236,9 @@ mod tests {
         let takes =
             |bind, to: &str| file_takes(&with(bind).server.config.get().unwrap()[0], to.parse().unwrap());
         assert!(
-            takes("*", "10.0.0.5:6379") && takes("", "10.0.0.5:6379") && takes("* -::*", "10.0.0.5:6379")
+            takes("*", "10.0.0.5:6379")
+                && !takes("-10.0.0.5", "10.0.0.5:6379")
+                && takes("* -::*", "10.0.0.5:6379")
         );
         assert!(!takes("127.0.0.1", "10.0.0.5:6379") && !takes("*", "10.0.0.5:6380"));
         assert!(takes("::*", "[fd00::5]:6379") && !takes("*", "[fd00::5]:6379"));

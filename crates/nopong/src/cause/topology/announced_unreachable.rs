@@ -11,8 +11,9 @@ use crate::evidence::client::{Announced, DialOutcome};
 pub(super) struct AnnouncedUnreachable;
 
 static META: Meta = Meta {
-    // A primary or node that is down is no matter of what it announces.
-    masked_by: &["no-primary", "cluster-down"],
+    // A primary or node that is down is no matter of what it announces. And who dials a Sentinel as a server
+    // stops there first.
+    masked_by: &["no-primary", "cluster-down", "sentinel-port"],
     ..meta(
         "announced-unreachable",
         Category::Topology,
@@ -111,6 +112,16 @@ impl Cause for AnnouncedUnreachable {
     }
 
     fn latent(&self, case: &Case<'_>) -> Option<Latent> {
+        let stopped = unreachable(case, false);
+        if case.symptom == Symptom::NotReady && !stopped.is_empty() {
+            let title = self.title(case);
+            return Some(Latent {
+                place: Place::Behind,
+                title,
+                reasons: reasons(&stopped),
+                fix: self.fix(case),
+            });
+        }
         let replicas = unreachable(case, true);
         let first = replicas.first()?;
         Some(Latent {
@@ -126,17 +137,21 @@ impl Cause for AnnouncedUnreachable {
 mod tests {
     use super::AnnouncedUnreachable;
     use crate::cause::testing::{first, pong, refused, rules_out, seen, silent};
-    use crate::diagnosis::Band;
+    use crate::diagnosis::{Band, diagnose};
     use crate::evidence::CaseFile;
     use crate::evidence::client::{Announced, DialOutcome, Topology};
 
     fn announces(outcome: Option<DialOutcome>) -> CaseFile {
-        let mut file = pong(&[("redis_mode", "cluster")]);
+        announces_as("cluster", "cluster-node", outcome)
+    }
+
+    fn announces_as(mode: &str, what: &str, outcome: Option<DialOutcome>) -> CaseFile {
+        let mut file = pong(&[("redis_mode", mode)]);
         file.client.topology = seen(Topology {
-            mode: "cluster".to_owned(),
+            mode: mode.to_owned(),
             cluster_state: Some("ok".to_owned()),
             announced: vec![Announced {
-                what: "cluster-node".to_owned(),
+                what: what.to_owned(),
                 address: "172.18.0.3:7001".to_owned(),
                 unresolved: outcome.is_none(),
                 outcome,
@@ -151,6 +166,14 @@ mod tests {
         for outcome in [Some(DialOutcome::TimedOut), None] {
             assert_eq!(first(&announces(outcome)), Some(("announced-unreachable", Band::Confirmed)));
         }
+    }
+
+    #[test]
+    fn stands_behind_a_sentinel_taken_for_a_server() {
+        let file = announces_as("sentinel", "sentinel-master", Some(DialOutcome::TimedOut));
+        let diagnosis = diagnose(&file);
+        assert_eq!(diagnosis.causes[0].cause.meta().id, "sentinel-port");
+        assert_eq!(diagnosis.behind[0].cause.meta().id, "announced-unreachable");
     }
 
     #[test]
