@@ -1,8 +1,37 @@
-//! `ipset save` into sets. Each knows which parts of a key it asks for.
+//! `ipset save` into sets, for `-m set --match-set` in an iptables text judged beside it.
+//!
+//! Each set knows which parts of a packet its type asks for. Lists of sets, exceptions (`nomatch`) and types that
+//! ask for marks or hardware addresses are kept as sets of unknown content.
 
 use crate::model::{Kind, Ruleset};
+use crate::nft::types::PROTOCOLS;
+use crate::packet::prefix_range;
 use crate::parse::Trouble;
+use crate::set::{Datum, SetBuilder};
+use crate::value::name_bits;
 use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// What one dimension of a set asks for, on the side its `--match-set` direction names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Address,
+    Port,
+    Interface,
+}
+
+/// Of which family the set is, and what its dimensions are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub(crate) v6: Option<bool>,
+    pub(crate) parts: Vec<Part>,
+}
+
+struct Building {
+    layout: Layout,
+    builder: SetBuilder,
+}
 
 pub(crate) fn looks_like(text: &str) -> bool {
     text.lines().map(str::trim).find(|l| !l.is_empty() && !l.starts_with('#')).is_some_and(|l| {
@@ -10,7 +39,31 @@ pub(crate) fn looks_like(text: &str) -> bool {
     })
 }
 
-pub(crate) fn read(_text: &str) -> Result<Ruleset, Trouble> {
+pub(crate) fn read(text: &str) -> Result<Ruleset, Trouble> {
+    let mut sets: HashMap<String, Building> = HashMap::new();
+    for (index, line) in text.lines().enumerate() {
+        let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            [] => {}
+            [first, ..] if first.starts_with('#') => {}
+            ["create" | "-N", name, kind, options @ ..] => {
+                sets.insert((*name).to_owned(), create(kind, options));
+            }
+            ["add" | "-A", name, element, options @ ..] => {
+                let set = sets
+                    .get_mut(*name)
+                    .ok_or_else(|| Trouble::at(number, format!("the set {name} was not created")))?;
+                add(set, element, options).map_err(|says| Trouble::at(number, says))?;
+            }
+            _ => return Err(Trouble::at(number, "`create SET TYPE …` or `add SET ELEMENT` was expected")),
+        }
+    }
+    let finish = |b: Building| {
+        let mut set = b.builder.build();
+        set.layout = Some(b.layout);
+        set
+    };
     Ok(Ruleset {
         kind: Kind::Ipset,
         label: String::new(),
@@ -18,6 +71,96 @@ pub(crate) fn read(_text: &str) -> Result<Ruleset, Trouble> {
         covers_v6: false,
         notes: Vec::new(),
         tables: Vec::new(),
-        ipsets: HashMap::new(),
+        ipsets: sets.into_iter().map(|(name, b)| (name, Arc::new(finish(b)))).collect(),
+        changed_ipsets: Vec::new(),
     })
+}
+
+fn create(kind: &str, options: &[&str]) -> Building {
+    let (method, fields) = kind.split_once(':').unwrap_or((kind, ""));
+    let v6 = options.windows(2).any(|w| w == ["family", "inet6"]);
+    let mut parts = Vec::new();
+    let mut unknown = None;
+    for field in fields.split(',') {
+        match field {
+            "ip" | "net" => parts.push(Part::Address),
+            "port" => parts.push(Part::Port),
+            "iface" => parts.push(Part::Interface),
+            _ => unknown = Some(format!("an ipset of type {kind}")),
+        }
+    }
+    if method == "list" {
+        unknown = Some("an ipset that is a list of sets".into());
+    }
+    let family = parts.contains(&Part::Address).then_some(v6);
+    let mut builder = SetBuilder::new(parts.len());
+    builder.unknown = unknown;
+    Building { layout: Layout { v6: family, parts }, builder }
+}
+
+fn add(set: &mut Building, element: &str, options: &[&str]) -> Result<(), String> {
+    if set.builder.unknown.is_some() {
+        return Ok(());
+    }
+    if options.contains(&"nomatch") {
+        set.builder.unknown = Some("an ipset with exceptions (nomatch)".into());
+        return Ok(());
+    }
+    let bad = || format!("`{element}` is not an element of this set");
+    let fields: Vec<&str> = element.split(',').collect();
+    if fields.len() != set.layout.parts.len() {
+        return Err(bad());
+    }
+    let v6 = set.layout.v6 == Some(true);
+    let mut key = Vec::with_capacity(fields.len());
+    for (field, part) in fields.iter().zip(&set.layout.parts) {
+        key.push(match part {
+            Part::Address => addresses(field, v6).ok_or_else(bad)?,
+            // Of another protocol: TCP does not find it.
+            Part::Port => match ports(field).ok_or_else(bad)? {
+                Some(range) => range,
+                None => return Ok(()),
+            },
+            Part::Interface => {
+                let name = field.strip_prefix("physdev:");
+                if name.is_some() {
+                    set.builder.unknown = Some("an ipset of bridge ports".into());
+                    return Ok(());
+                }
+                name_bits(field).map(|b| (b, b)).ok_or_else(bad)?
+            }
+        });
+    }
+    set.builder.add(key, Datum::None);
+    Ok(())
+}
+
+fn addresses(text: &str, v6: bool) -> Option<(u128, u128)> {
+    let one = |t: &str| match t.parse::<IpAddr>().ok()? {
+        ip if ip.is_ipv6() == v6 => Some(crate::packet::addr_bits(ip)),
+        _ => None,
+    };
+    if let Some((addr, len)) = text.split_once('/') {
+        let width = if v6 { 128 } else { 32 };
+        let len = len.parse::<u32>().ok().filter(|l| *l <= width)?;
+        return Some(prefix_range(one(addr)?, len, width));
+    }
+    match text.split_once('-') {
+        Some((lo, hi)) => Some((one(lo)?, one(hi)?)),
+        None => one(text).map(|n| (n, n)),
+    }
+}
+
+/// `80`, `80-90`, `tcp:80`; `Some(None)` for another protocol.
+fn ports(text: &str) -> Option<Option<(u128, u128)>> {
+    let (protocol, range) = text.split_once(':').unwrap_or(("tcp", text));
+    let number = PROTOCOLS.iter().find(|(name, _)| *name == protocol).map(|(_, n)| *n);
+    if number.or_else(|| protocol.parse().ok()) != Some(6) {
+        return Some(None);
+    }
+    let one = |t: &str| t.parse::<u16>().ok().map(u128::from);
+    match range.split_once('-') {
+        Some((lo, hi)) => Some(Some((one(lo)?, one(hi)?))),
+        None => one(range).map(|n| Some((n, n))),
+    }
 }

@@ -32,6 +32,8 @@ pub struct Ruleset {
     pub notes: Vec<String>,
     pub(crate) tables: Vec<Table>,
     pub(crate) ipsets: HashMap<String, Arc<SetData>>,
+    /// Sets that a rule adds to or deletes from.
+    pub(crate) changed_ipsets: Vec<String>,
 }
 
 impl Ruleset {

@@ -2,6 +2,7 @@
 //!
 //! One field: sorted ranges, found by halving. Several fields joined: exact elements by hash, the others one by one.
 
+use crate::ipset::Layout;
 use crate::model::Action;
 use crate::value::{Tri, Value};
 use std::collections::{BTreeSet, HashMap};
@@ -25,6 +26,8 @@ pub(crate) struct SetData {
     data: Vec<Datum>,
     /// Why the content at the time of the packet is not known.
     pub(crate) unknown: Option<String>,
+    /// For an ipset: what its dimensions ask for.
+    pub(crate) layout: Option<Layout>,
     default: Option<u32>,
 }
 

@@ -145,3 +145,24 @@ fn bad_input_names_its_line() {
     assert!(parse("f", "").is_err());
     assert!(parse("f", "table inet x {\n}\n").expect_err("nft text").says.contains("nft -j"));
 }
+
+#[test]
+fn an_ipset_is_unknown_until_its_content_is_given() {
+    let rules = table("-A INPUT -p tcp -m set --match-set friends src,dst -j ACCEPT\n-A INPUT -j DROP");
+    let saved = "create friends hash:net,port family inet hashsize 1024 maxelem 65536\nadd friends 10.0.0.0/24,tcp:6379\nadd friends 10.0.1.0/24,udp:6379\n";
+    let p = packet(SRC, DST, 6379);
+    assert_eq!(with(&rules, &p).outcome, Outcome::Undecided);
+    let both = [parse("r", &rules).expect("rules"), parse("s", saved).expect("sets")];
+    assert_eq!(judge(&both, &p).outcome, Outcome::Accept);
+    assert_eq!(judge(&both, &packet("10.0.1.9", DST, 6379)).outcome, Outcome::Drop);
+    assert_eq!(judge(&both, &packet(SRC, DST, 6380)).outcome, Outcome::Drop);
+    assert_eq!(parse("s", "create a hash:ip\nadd b 1.2.3.4\n").expect_err("no set b").line, 2);
+}
+
+#[test]
+fn a_port_nobody_dials_from_is_taken_for_granted() {
+    let text = table("-A INPUT -p tcp -m multiport --ports 22,6380 -j ACCEPT\n-A INPUT -j DROP");
+    let v = with(&text, &packet(SRC, DST, 6379));
+    assert_eq!(v.outcome, Outcome::Drop);
+    assert!(v.assumptions.iter().any(|a| a.contains("32767")), "{:?}", v.assumptions);
+}

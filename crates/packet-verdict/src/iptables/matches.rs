@@ -5,7 +5,7 @@
 
 use super::targets;
 use super::words::Words;
-use crate::judge::ct;
+use crate::judge::{ct, rtn};
 use crate::model::{Cond, Expr, Field, Op, Rule, SetRef, Stmt};
 use crate::nft::types::{ADDR_TYPES, PORTS, PROTOCOLS, TCP_FLAGS};
 use crate::packet::prefix_range;
@@ -208,11 +208,11 @@ impl Build {
                 self.push(cond, negate);
             }
             "--src-type" => {
-                let cond = kinds(Field::SaddrType, &arg(words)?)?;
+                let cond = kinds(Field::SaddrType, &arg(words)?, self.v6)?;
                 self.push(cond, negate);
             }
             "--dst-type" => {
-                let cond = kinds(Field::DaddrType, &arg(words)?)?;
+                let cond = kinds(Field::DaddrType, &arg(words)?, self.v6)?;
                 self.push(cond, negate);
             }
             "--limit-iface-in" | "--limit-iface-out" => self.doubt("the interface that carries the address"),
@@ -480,18 +480,29 @@ fn states(text: &str, virtual_too: bool) -> Result<Cond, String> {
     Ok(Cond::Any(vec![state, Cond::AnyBit(Expr::Field(Field::CtStatus), status, false)]))
 }
 
-fn kinds(field: Field, text: &str) -> Result<Cond, String> {
-    let mut any = Vec::new();
+/// IPv4 asks for any of the kinds. IPv6 asks for all: UNICAST is whatever is not multicast, LOCAL and the like are looked
+/// up in the routes (match_type6 in xt_addrtype.c).
+fn kinds(field: Field, text: &str, v6: bool) -> Result<Cond, String> {
+    let (mut any, mut all) = (Vec::new(), Vec::new());
     for word in text.split(',') {
         let lower = word.to_ascii_lowercase();
         let known = ADDR_TYPES.iter().find(|(name, _)| *name == lower).map(|(_, n)| *n);
         match known {
+            Some(rtn::UNICAST) if v6 => {
+                all.push(Cond::Cmp(Expr::Field(field), Op::Ne, Expr::Const(rtn::MULTICAST)));
+            }
+            Some(rtn::MULTICAST) if v6 => {
+                all.push(Cond::Cmp(Expr::Field(field), Op::Eq, Expr::Const(rtn::MULTICAST)));
+            }
             Some(n) => any.push(Cond::Cmp(Expr::Field(field), Op::Eq, Expr::Const(n))),
             None if ["throw", "nat", "xresolve"].contains(&lower.as_str()) => any.push(Cond::Never),
             None => return Err(format!("the kind of address {word} is not known")),
         }
     }
-    Ok(Cond::Any(any))
+    if !v6 || !any.is_empty() {
+        all.push(Cond::Any(any));
+    }
+    Ok(Cond::All(all))
 }
 
 fn id_range(text: &str) -> Option<(u128, u128)> {

@@ -51,6 +51,7 @@ struct Reader {
     notes: Vec<String>,
     tables: Vec<Table>,
     open: Option<usize>,
+    changed: Vec<String>,
 }
 
 /// A chain of the kernel's, in a table: hook, priority (nf_ip_hook_priorities), whether nat.
@@ -196,6 +197,7 @@ impl Reader {
         };
         let mut rule = matches::rule(&mut words, self.v6)?;
         rule.text = text.to_owned();
+        self.changed.extend(changed_sets(text));
         rule.packets = packets;
         rule.line = number;
         let rules = &mut self.tables[table].chains[at].rules;
@@ -226,8 +228,16 @@ impl Reader {
             notes: self.notes,
             tables: self.tables,
             ipsets: HashMap::new(),
+            changed_ipsets: self.changed,
         })
     }
+}
+
+/// `-j SET --add-set NAME src`: what it contains when the packet comes is not known.
+fn changed_sets(text: &str) -> impl Iterator<Item = String> + '_ {
+    let words = text.split_whitespace();
+    let changes = |w: &str| matches!(w, "--add-set" | "--del-set" | "--map-set");
+    words.clone().zip(words.skip(1)).filter(move |(w, _)| changes(w)).map(|(_, name)| name.to_owned())
 }
 
 fn counted(text: &str) -> Option<u64> {

@@ -24,6 +24,7 @@ impl<'a> Scope<'a> {
         match cond {
             Cond::Never => Tri::No,
             Cond::Cmp(left, op, right) => self.compare(self.expr(left), *op, right),
+            Cond::In(key, SetRef::Ipset(name), _) => self.ipset(key, name),
             Cond::In(key, set, negate) => {
                 let Some(values) = self.key(key) else { return Tri::No };
                 let found = self.set(set).map_or(Tri::Maybe, |s| s.contains(&values));
@@ -39,6 +40,26 @@ impl<'a> Scope<'a> {
             Cond::Any(list) => list.iter().fold(Tri::No, |acc, c| acc.or(self.cond(c))),
             Cond::Unknown(_) => Tri::Maybe,
         }
+    }
+
+    /// The key holds address, port and interface for each direction; the set's type picks of them (ip_set_test).
+    fn ipset(&self, key: &[Expr], name: &str) -> Tri {
+        if self.rulesets.iter().any(|r| r.changed_ipsets.iter().any(|c| c == name)) {
+            return Tri::Maybe;
+        }
+        let found = self.rulesets.iter().find_map(|r| r.ipsets.get(name));
+        let Some((set, layout)) = found.and_then(|s| Some((s, s.layout.as_ref()?))) else {
+            return Tri::Maybe;
+        };
+        if layout.v6.is_some_and(|v6| v6 == self.packet.src.is_ipv4()) || layout.parts.len() * 3 > key.len() {
+            return Tri::No;
+        }
+        let mut values = Vec::with_capacity(layout.parts.len());
+        for (dimension, part) in layout.parts.iter().enumerate() {
+            let Some(expr) = key.get(dimension * 3 + *part as usize) else { return Tri::Maybe };
+            values.push(self.expr(expr));
+        }
+        set.contains(&values)
     }
 
     fn compare(&self, left: Value, op: Op, right: &Expr) -> Tri {
@@ -151,10 +172,14 @@ impl<'a> Scope<'a> {
                 self.unknown_expr(right, out);
             }
             Cond::In(key, set, _) => {
-                key.iter().for_each(|e| self.unknown_expr(e, out));
+                if !matches!(set, SetRef::Ipset(_)) {
+                    key.iter().for_each(|e| self.unknown_expr(e, out));
+                }
                 match (self.set(set), set) {
+                    (_, SetRef::Ipset(name)) => {
+                        out.push(format!("the content of ipset {name} (`ipset save` shows it)"));
+                    }
                     (Some(data), _) => out.extend(data.unknown.clone()),
-                    (None, SetRef::Ipset(name)) => out.push(format!("the content of ipset {name}")),
                     (None, SetRef::Named(name)) => out.push(format!("the content of set @{name}")),
                     (None, SetRef::Anonymous(_)) => {}
                 }

@@ -8,7 +8,7 @@ mod pipeline;
 mod state;
 mod walk;
 
-pub(crate) use state::ct;
+pub(crate) use state::{ct, rtn};
 
 use crate::model::{Reject, Ruleset};
 use crate::owner::Owner;
@@ -114,14 +114,33 @@ pub fn judge(rulesets: &[Ruleset], packet: &Packet) -> Verdict {
     if let Some(says) = not_covered(&refs, packet) {
         return undecided(says, Need::Other);
     }
-    let iifs = incoming(&refs, packet);
-    let oifs = outgoing(&refs, packet);
+    let verdict = judge_ports(&refs, packet);
+    if verdict.outcome != Outcome::Undecided || packet.sport != ANY_PORT {
+        return verdict;
+    }
+    // A rule that asks for a port below the usual ephemeral ones hardly means this connection.
+    let mut usual = judge_ports(&refs, &Packet { sport: EPHEMERAL, ..packet.clone() });
+    if usual.outcome == Outcome::Undecided {
+        return verdict;
+    }
+    usual.assumptions.push(format!("the client dials from a port above {}", EPHEMERAL.0 - 1));
+    usual
+}
+
+/// Any port that needs no privilege, and those that systems dial from unless told otherwise
+/// (net.ipv4.ip_local_port_range; IANA's range is within).
+const ANY_PORT: (u16, u16) = (1024, 65535);
+const EPHEMERAL: (u16, u16) = (32768, 65535);
+
+fn judge_ports(refs: &[&Ruleset], packet: &Packet) -> Verdict {
+    let iifs = incoming(refs, packet);
+    let oifs = outgoing(refs, packet);
     let all: Vec<(Value, Value)> = iifs.iter().flat_map(|i| oifs.iter().map(move |o| (*i, *o))).collect();
     let tries = if all.len() > INTERFACES { vec![(Value::UNKNOWN, Value::UNKNOWN)] } else { all };
     let mut budget = walk::Walker::BUDGET;
     let mut results = Vec::with_capacity(tries.len());
     for (iif, oif) in tries {
-        let mut pipeline = Pipeline::new(packet, &refs, iif, oif, budget);
+        let mut pipeline = Pipeline::new(packet, refs, iif, oif, budget);
         let finals = pipeline.run();
         budget = pipeline.budget_left();
         results.push(((iif, oif), pipeline.summarise(&finals)));

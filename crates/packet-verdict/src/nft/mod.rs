@@ -244,6 +244,7 @@ impl Builder {
             notes: Vec::new(),
             tables: self.tables,
             ipsets: HashMap::new(),
+            changed_ipsets: Vec::new(),
         }
     }
 }
