@@ -62,6 +62,10 @@ impl Net {
         for role in ["client", "router", "server"] {
             // The hosts are long up when a scenario starts: no address is still being tried out.
             self.sysctl(role, "net.ipv6.conf.all.accept_dad=0")?;
+            // Several looks follow each other within a second here; the kernel's limit of one ICMP error a
+            // second to a peer (icmp_ratelimit) would make the later ones see silence.
+            self.sysctl(role, "net.ipv4.icmp_ratelimit=0")?;
+            self.sysctl(role, "net.ipv6.icmp.ratelimit=0")?;
         }
         self.sysctl("router", "net.ipv4.ip_forward=1")?;
         self.sysctl("router", "net.ipv6.conf.all.forwarding=1")
