@@ -22,7 +22,7 @@ mod units;
 
 use super::{Request, timed};
 use crate::evidence::client::Talk;
-use crate::evidence::server::{Binary, Config, Listeners, Logs, OomKills, Process, Storage, Units};
+use crate::evidence::server::{Binary, Config, Drops, Listeners, Logs, OomKills, Process, Storage, Units};
 use crate::evidence::{CaseFile, Seen, Server, Why};
 use crate::sys;
 use std::time::{Duration, Instant};
@@ -73,7 +73,7 @@ pub fn everything(request: &Request, file: &mut CaseFile) {
         .filter_map(|p| Some((p.pid, processes::main_thread_ns(p.pid)?, sys::now())))
         .collect();
     // The first half: what needs nothing but the processes.
-    let (listener, units, journal, firewall, binaries, kernel_log) = std::thread::scope(|scope| {
+    let (listener, units, journal, firewall, binaries, kernel_log, drop) = std::thread::scope(|scope| {
         let listener = scope.spawn(|| look_listeners(file, &file.server.process, listeners::Reach::All));
         let journal = scope.spawn(|| {
             let extra: Vec<String> = processes.iter().filter_map(|p| p.unit.clone()).collect();
@@ -83,12 +83,15 @@ pub fn everything(request: &Request, file: &mut CaseFile) {
         let firewall = scope.spawn(|| super::firewall::of_server(file));
         let binaries = scope.spawn(|| look_binaries(&processes));
         let kernel_log = scope.spawn(kernel_log::read);
-        (listener.join(), units.join(), journal.join(), firewall.join(), binaries.join(), kernel_log.join())
+        let drop = scope.spawn(|| look_drops(request, file));
+        let (listener, units, journal) = (listener.join(), units.join(), journal.join());
+        (listener, units, journal, firewall.join(), binaries.join(), kernel_log.join(), drop.join())
     });
     file.server.listener = listener.unwrap_or_default();
     file.server.unit = units.unwrap_or_default();
     file.server.kernel =
         timed("sysctl net.core.somaxconn; nstat -az TcpExtListenDrops; free", || Ok(kernel::look()));
+    file.server.drop = drop.unwrap_or_default();
     file.server.firewall = firewall.unwrap_or_default();
     file.server.binary = binaries.unwrap_or_default();
     if let (Seen::Yes(binaries), Some(units)) = (&mut file.server.binary, file.server.unit.get()) {
@@ -112,10 +115,6 @@ pub fn everything(request: &Request, file: &mut CaseFile) {
     file.server.oom = look_oom(file, &kernel_log);
     file.server.mac =
         timed("getenforce; aa-status; ausearch -m avc", || kernel_log::mac(kernel_log.as_deref()));
-    if let Some(to) = drops::target(file).filter(|_| request.trace) {
-        let by_hand = "trace-cmd record -e skb:kfree_skb; or: perf trace -e skb:kfree_skb";
-        file.server.drop = timed(by_hand, || drops::look(to));
-    }
     file.server.process = sampled(std::mem::take(&mut file.server.process), &before);
 }
 
@@ -151,6 +150,11 @@ fn look_oom(file: &CaseFile, log: &Result<Vec<kernel_log::Record>, Why>) -> Seen
             _ => Ok(kills),
         }
     })
+}
+
+fn look_drops(request: &Request, file: &CaseFile) -> Seen<Drops> {
+    let Some(to) = drops::target(file).filter(|_| request.trace) else { return Seen::NotRun };
+    timed("trace-cmd record -e skb:kfree_skb; or: perf trace -e skb:kfree_skb", || drops::look(to))
 }
 
 fn look_binaries(processes: &[Process]) -> Seen<Vec<Binary>> {
