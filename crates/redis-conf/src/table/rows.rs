@@ -1,8 +1,8 @@
 //! The rows of the table, in the order of the servers' own tables, one section for each type.
 //!
 //! Source: config.c of Redis 7.0.15 and 8.0.2 and of Valkey 8.1.1 (names, types, bounds, defaults), checked against
-//! `CONFIG GET *` of these servers by `tests/real_server.rs`. Redis 7.2 and 7.4, Valkey 7.2 and 8.0: from their
-//! release notes and stock files.
+//! `CONFIG GET *` of these servers by `tests/real_server.rs`. Redis 7.2 and 7.4, Valkey 7.2 and 8.0: not
+//! checked against a binary.
 
 use super::{Directive, Form, Kind, Special, TextRule};
 use crate::release::Release::{Redis70, Redis72, Redis74, Redis80, Valkey72, Valkey80, Valkey81};
