@@ -163,25 +163,41 @@ impl<'a> Case<'a> {
         processes.iter().find(|p| listeners.iter().any(|l| holds(p, l)))
     }
 
-    /// The configuration of an instance that does not run and would listen on the target's port or socket.
-    fn stopped_config(&self) -> Option<&'a Config> {
-        let configs = self.file.server.config.get()?;
-        configs.iter().filter(|c| c.pid.is_none()).find(|c| match &self.file.ask.unix {
-            Some(path) => c.value("unixsocket") == Some(path),
+    /// The configuration names the target's port or socket.
+    fn claims(&self, config: &Config) -> bool {
+        match &self.file.ask.unix {
+            Some(path) => config.value("unixsocket") == Some(path),
             None => {
                 let port = self.file.ask.port.to_string();
-                c.value("port") == Some(&port) || (port != "0" && c.value("tls-port") == Some(&port))
+                config.value("port") == Some(&port)
+                    || (port != "0" && config.value("tls-port") == Some(&port))
             }
-        })
+        }
+    }
+
+    /// The configuration of an instance that does not run and would listen on the target's port or socket.
+    /// While another server runs, only of one that is meant to run: packages bring units that nobody uses.
+    fn stopped_config(&self) -> Option<&'a Config> {
+        let configs = self.file.server.config.get()?;
+        let units = self.file.server.unit.get().map_or(&[][..], |u| &u.units);
+        let of = |c: &Config| units.iter().find(|u| starts(u, c));
+        let idle = self.servers().is_empty();
+        configs
+            .iter()
+            .filter(|c| c.pid.is_none() && self.claims(c))
+            .filter(|c| idle || of(c).is_some_and(wanted))
+            .min_by_key(|c| of(c).map_or((true, true, true, true), merit))
     }
 
     /// The configuration of the target's instance.
     pub fn config(&self) -> Option<&'a Config> {
         let configs = self.file.server.config.get()?;
         let pid = self.process().map(|p| p.pid);
+        let unit = self.unit();
         configs
             .iter()
             .find(|c| pid.is_some() && c.pid == pid)
+            .or_else(|| configs.iter().find(|c| c.pid.is_none() && unit.is_some_and(|u| starts(u, c))))
             .or_else(|| self.stopped_config())
             .or_else(|| configs.first())
     }
@@ -195,20 +211,19 @@ impl<'a> Case<'a> {
                 return Some(unit);
             }
         }
-        let stopped = self.holder().is_none().then(|| self.stopped_config()).flatten();
-        if let Some(unit) = stopped.and_then(|c| units.iter().find(|u| starts(u, c))) {
-            return Some(unit);
-        }
         // A Sentinel is meant only by its own port (sentinel.c, REDIS_SENTINEL_PORT).
         let sentinel = self.file.ask.port == 26379;
+        let configs = self.file.server.config.get().map_or(&[][..], Vec::as_slice);
         units.iter().filter(|u| !u.name.contains("@.")).min_by_key(|u| {
+            let config = configs.iter().find(|c| c.pid.is_none() && !c.settings.is_empty() && starts(u, c));
+            let claims = config.map(|c| self.claims(c));
             (
                 u.name.contains("sentinel") != sentinel,
                 u.load_state == "not-found",
-                !matches!(u.active.as_str(), "failed" | "activating" | "deactivating" | "reloading"),
-                u.load_state == "masked",
-                !u.file_state.as_deref().unwrap_or_default().starts_with("enabled"),
-                u.stopped_at.is_none() && u.started_at.is_none(),
+                claims == Some(false),
+                merit(u),
+                claims.is_none(),
+                std::cmp::Reverse(u.stopped_at),
             )
         })
     }
@@ -269,6 +284,23 @@ impl<'a> Case<'a> {
 pub(crate) fn holds(process: &Process, listener: &Listener) -> bool {
     listener.pids.contains(&process.pid)
         || (listener.pids.is_empty() && process.uid != 0 && listener.uid == process.uid)
+}
+
+/// The unit is meant to run: enabled, or tried since the boot (systemd forgets at a reboot).
+fn wanted(unit: &Unit) -> bool {
+    let (failed, disabled, untouched, _) = merit(unit);
+    !(failed && disabled && untouched)
+}
+
+/// What tells a unit that should run from one that a package brought and nobody uses, as sorting key: it
+/// failed or is under way, it is enabled, it was tried since the boot, it is not masked.
+fn merit(unit: &Unit) -> (bool, bool, bool, bool) {
+    (
+        !matches!(unit.active.as_str(), "failed" | "activating" | "deactivating" | "reloading"),
+        !unit.file_state.as_deref().unwrap_or_default().starts_with("enabled"),
+        unit.stopped_at.is_none() && unit.started_at.is_none(),
+        unit.load_state == "masked",
+    )
 }
 
 /// The unit starts a server with that configuration.

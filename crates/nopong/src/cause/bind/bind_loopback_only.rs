@@ -29,6 +29,18 @@ fn loopback_listeners<'a>(case: &Case<'a>) -> Option<Vec<&'a Listener>> {
     (case.ask.unix.is_none() && !own.is_empty() && own.iter().all(|l| is_loopback(l.at.ip()))).then_some(own)
 }
 
+/// A server that does not run would listen on loopback only, and the client dials another address.
+fn would_listen_on_loopback(case: &Case<'_>) -> Option<String> {
+    if case.ask.unix.is_some() || dials_loopback(case) || !case.server_seen() || case.process().is_some() {
+        return None;
+    }
+    let config = case.config().filter(|c| c.pid.is_none() && c.file.is_some())?;
+    let words: Vec<&str> =
+        config.value("bind")?.split_whitespace().map(|w| w.trim_start_matches('-')).collect();
+    let loopback = |w: &&str| w.parse().is_ok_and(is_loopback);
+    (!words.is_empty() && words.iter().all(|w| loopback(&w))).then(|| directive(config, "bind"))?
+}
+
 fn because(case: &Case<'_>, own: &[&Listener]) -> Vec<Reason> {
     let mut reasons = vec![Reason::confirms(
         "listener",
@@ -88,6 +100,17 @@ impl Cause for BindLoopbackOnly {
     }
 
     fn latent(&self, case: &Case<'_>) -> Option<Latent> {
+        if let Some(says) = would_listen_on_loopback(case) {
+            return Some(Latent {
+                place: Place::Behind,
+                title: format!(
+                    "once it runs, Redis listens on loopback only, and you dial {}",
+                    case.target()
+                ),
+                reasons: vec![Reason::confirms("config", says)],
+                fix: self.fix(case),
+            });
+        }
         let own = loopback_listeners(case)?;
         let refused = case.symptom == Symptom::Refused && !dials_loopback(case);
         // A machine without an address of its own has no other hosts to keep out.

@@ -28,7 +28,7 @@ fn broken<'a>(case: &Case<'a>) -> Option<&'a Binary> {
     } else {
         None
     });
-    one.filter(|b| b.broken.is_some())
+    one.filter(|b| b.broken.is_some() && shared::present(b))
 }
 
 fn sentence(binary: &Binary) -> String {

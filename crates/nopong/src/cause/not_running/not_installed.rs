@@ -36,7 +36,7 @@ fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
         let exec = down.unit.is_some_and(|u| u.exit_status == Some(203));
         return vec![if exec { Reason::confirms("binary", says) } else { Reason::strong("binary", says) }];
     }
-    if let Some(binary) = found.first() {
+    if let Some(binary) = found.iter().find(|b| shared::present(b)) {
         return vec![Reason::rules_out("binary", format!("{} is installed", binary.path))];
     }
     let loaded = case.server.unit.get().is_some_and(|u| u.units.iter().any(|u| u.load_state == "loaded"));

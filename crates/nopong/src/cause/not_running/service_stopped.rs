@@ -36,7 +36,9 @@ static META: Meta = Meta {
 
 /// systemd has it as stopped without a failure.
 fn at_rest(unit: &Unit) -> bool {
-    (unit.active == "inactive" && unit.result == "success") || unit.active == "deactivating"
+    (unit.active == "inactive" && unit.result == "success")
+        || unit.active == "deactivating"
+        || shared::start_limited(unit)
 }
 
 /// The service manager is busy starting it, for the first time.
@@ -49,6 +51,12 @@ fn history(case: &Case<'_>, unit: &Unit) -> String {
     let disabled = unit.file_state.as_deref() == Some("disabled");
     if unit.active == "deactivating" {
         return format!("{} is being stopped", unit.name);
+    }
+    if shared::start_limited(unit) {
+        return format!(
+            "{} was started too often in a row: systemd refuses to start it again (start-limit-hit)",
+            unit.name
+        );
     }
     let never = unit
         .started_at
@@ -76,7 +84,7 @@ fn nobody_listens(case: &Case<'_>) -> String {
 fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
     let Some(unit) = down.unit.filter(|u| u.load_state == "loaded") else {
         // Without a unit there is a program that nobody runs, or nothing at all.
-        let program = case.server.binary.get().and_then(|b| b.first());
+        let program = case.server.binary.get().and_then(|b| b.iter().find(|b| shared::present(b)));
         let in_container = case.client.standing.get().is_some_and(|s| s.container.is_some());
         return match program {
             Some(binary) if !in_container && down.fit == Fit::First => vec![

@@ -3,7 +3,7 @@
 
 use crate::cause::{Fix, Latent, Place, Reason, Risk};
 use crate::diagnosis::{Case, Symptom, holds};
-use crate::evidence::server::{Death, DeathKind, Process, Unit};
+use crate::evidence::server::{Binary, Death, DeathKind, Process, Unit};
 
 /// Whether the target's server runs.
 pub(in crate::cause) enum State<'a> {
@@ -139,6 +139,10 @@ fn rejected(case: &Case<'_>) -> bool {
 /// stop, and every failure in a start limit: consequences come last, else the newest line counts, because the
 /// fatal one is the last that a server writes.
 pub(in crate::cause) fn blame<'a>(case: &Case<'a>, unit: Option<&Unit>) -> Option<(&'a Death, &'static str)> {
+    // Nothing is left that could run: what ended it once is history.
+    if unit.is_none() && case.server.binary.get().is_some_and(|found| !found.iter().any(present)) {
+        return None;
+    }
     // A masked unit is not started, whatever ended its last attempt.
     if unit.is_some_and(is_masked) {
         return None;
@@ -206,6 +210,15 @@ fn blamed(case: &Case<'_>, death: &Death, unit: Option<&Unit>) -> Option<&'stati
         | DeathKind::ReadOnlyFs
         | DeathKind::UnixSocketFailed
         | DeathKind::SentinelConfig => "storage-unwritable",
+        // The sandbox is set up around the program: its absence shows there first.
+        DeathKind::SandboxFailed
+            if program_missing(case, unit)
+                && unit
+                    .and_then(|u| u.exec_start.first())
+                    .is_some_and(|p| death.text.contains(p.as_str())) =>
+        {
+            "not-installed"
+        }
         // Exit codes 200 CHDIR, 209 STDOUT, 226 NAMESPACE, 233/238/239/240 …_DIRECTORY (systemd.exec(5)): a path.
         DeathKind::SandboxFailed if has(&["namespac", "chdir", "directory", "stdout", "no such file"]) => {
             "storage-unwritable"
@@ -237,13 +250,18 @@ fn names_path(text: &str) -> bool {
         || text.starts_with("dir ")
 }
 
+/// The program is on disk: one that a unit starts is listed even when it is not.
+pub(in crate::cause) fn present(binary: &Binary) -> bool {
+    binary.broken.as_deref() != Some("it is not there")
+}
+
 /// The unit's program is not among those on disk.
 pub(in crate::cause) fn program_missing(case: &Case<'_>, unit: Option<&Unit>) -> bool {
     let Some(program) = unit.and_then(|u| u.exec_start.first()) else { return false };
-    case.server.binary.get().is_some_and(|found| !found.iter().any(|b| &b.path == program))
+    case.server.binary.get().is_some_and(|found| !found.iter().any(|b| &b.path == program && present(b)))
         && case.server.log.get().is_none_or(|l| {
-            let words = |d: &Death| d.kind == DeathKind::ExecFailed && d.last;
-            l.deaths.iter().find(|d| words(d)).is_none_or(|d| d.text.contains("No such file"))
+            let words = |d: &&Death| d.kind == DeathKind::ExecFailed && d.last;
+            l.deaths.iter().find(words).is_none_or(|d| d.text.contains("No such file"))
         })
 }
 
@@ -356,7 +374,13 @@ pub(in crate::cause) fn behind<'a>(
 
 /// The unit failed or fails again and again, so something made it fail.
 pub(in crate::cause) fn failed(unit: Option<&Unit>) -> bool {
-    unit.is_some_and(|u| u.active == "failed" || restarting(u))
+    unit.is_some_and(|u| (u.active == "failed" && !start_limited(u)) || restarting(u))
+}
+
+/// systemd refuses to start it for a while because it was started too often. That stands as the result only
+/// when the last run ended well (service.c, service_enter_dead).
+pub(in crate::cause) fn start_limited(unit: &Unit) -> bool {
+    unit.active == "failed" && unit.result == "start-limit-hit"
 }
 
 /// The canonical name of the unit, for commands.
