@@ -100,6 +100,12 @@ impl Says for client::Dial {
 impl Says for client::UnixPath {
     fn says(&self) -> String {
         let state = match (self.exists, self.is_socket) {
+            (false, _) if self.blocked_at.is_some() => {
+                format!(
+                    "cannot be reached: {} may not be entered",
+                    self.blocked_at.as_deref().unwrap_or_default()
+                )
+            }
             (false, _) => "is not there".to_owned(),
             (true, false) => "is not a socket".to_owned(),
             (true, true) => self.outcome.as_ref().map_or_else(|| "is a socket".to_owned(), Says::says),

@@ -2,8 +2,8 @@
 
 use super::dial::dial;
 use super::name::ADDRESSES_DIALLED;
-use super::talk::{Login, PATIENCE, Peer, converse};
-use super::tls::{self, Material};
+use super::talk::{Login, Peer, converse};
+use super::tls::{self, Material, Wait};
 use super::{offer, route, topology, unix};
 use crate::evidence::client::{Dial, Speaks, Talk, Tls, Topology, Verified};
 use crate::evidence::{CaseFile, Client, Seen};
@@ -11,6 +11,7 @@ use crate::probe::Request;
 use crate::sys;
 use crate::sys::net::Stream;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// What came of one address.
@@ -141,14 +142,21 @@ fn plainly(request: &Request, to: SocketAddr, mut stream: Stream, rung: &mut Run
 fn over_tls(request: &Request, to: SocketAddr, stream: Stream, material: &Material, rung: &mut Rung) {
     let deadline = sys::now() + request.timeout;
     let host = &request.target.host;
+    let settled = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let mut offered = None;
-        let mut wait = || {
-            offered = std::thread::Builder::new()
-                .spawn_scoped(scope, move || offer::plain(request, to, deadline))
-                .ok();
+        let settled = &settled;
+        let mut then = || {
+            let offer = move || {
+                let talk = offer::plain(request, to, deadline);
+                let resp = talk.as_ref().is_some_and(|t| t.speaks == Speaks::Resp);
+                settled.store(resp, Ordering::Relaxed);
+                talk
+            };
+            offered = std::thread::Builder::new().spawn_scoped(scope, offer).ok();
         };
-        let (mut tls, session) = tls::handshake(stream, to, host, material, deadline, PATIENCE, &mut wait);
+        let (mut tls, session) =
+            tls::handshake(stream, to, host, material, deadline, Wait { then: &mut then, settled });
         rung.plain_offer = match offered.map(std::thread::ScopedJoinHandle::join) {
             Some(Ok(_)) if tls.handshake => None,
             Some(Ok(offer)) => offer,

@@ -1,11 +1,12 @@
 //! The other protocol, offered to an address where the one asked for came to nothing. Never with a password.
 
-use super::talk::{Login, PATIENCE, Peer, converse};
-use super::tls::{Material, handshake};
+use super::talk::{Login, Peer, converse};
+use super::tls::{Material, Wait, handshake};
 use crate::evidence::client::{Talk, Tls};
 use crate::probe::{Request, TlsOptions};
 use crate::sys;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 /// What an offer may take although the main conversation has already used its time up.
@@ -23,7 +24,8 @@ pub(super) fn tls(request: &Request, to: SocketAddr, deadline: Instant) -> Tls {
     // The user gave no TLS material; what a client with the system's roots would make of it is a fact all the same.
     let material = Material::load(&TlsOptions { insecure: false, ..request.tls.clone() });
     let host = &request.target.host;
-    let (mut tls, session) = handshake(stream, to, host, &material, deadline, PATIENCE, &mut || {});
+    let wait = Wait { then: &mut || {}, settled: &AtomicBool::new(false) };
+    let (mut tls, session) = handshake(stream, to, host, &material, deadline, wait);
     if let Some(mut session) = session {
         let left = deadline.saturating_duration_since(sys::now()).max(GRACE);
         let peer = Peer { to: to.to_string(), tls: true, private: false };

@@ -9,7 +9,7 @@ mod verify;
 pub(super) use material::Material;
 pub(in crate::probe) use verify::describe;
 
-use super::talk::Conversation;
+use super::talk::{Conversation, PATIENCE};
 use crate::evidence::client::{Tls, Verified};
 use crate::sys::net::Stream;
 use crate::text::shown;
@@ -18,6 +18,7 @@ use rustls::{AlertDescription, ClientConnection, Error};
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Most bytes kept of what came instead of TLS.
@@ -99,15 +100,25 @@ impl Conversation for Session {
     }
 }
 
-/// Shakes hands. `waiting` is called once when there is no answer after `patience`.
+/// What to do about a server that does not answer the first flight.
+pub(super) struct Wait<'a> {
+    /// Called once when there is no answer after [`PATIENCE`].
+    pub(super) then: &'a mut dyn FnMut(),
+    /// Set when it is known by other means that no answer will come: plain RESP was answered meanwhile.
+    pub(super) settled: &'a AtomicBool,
+}
+
+/// How often `settled` is looked at.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// Shakes hands.
 pub(super) fn handshake(
     stream: Stream,
     to: SocketAddr,
     host: &str,
     material: &Material,
     deadline: Instant,
-    patience: Duration,
-    waiting: &mut dyn FnMut(),
+    wait: Wait<'_>,
 ) -> (Tls, Option<Session>) {
     let mut tls = Tls {
         to: to.to_string(),
@@ -140,12 +151,15 @@ pub(super) fn handshake(
     };
     let io = Recorded { stream, head: Vec::new() };
     let mut session = Session { connection, io, spoke: false, died: None };
-    let soon = deadline.min(crate::sys::now() + patience);
+    let soon = deadline.min(crate::sys::now() + PATIENCE);
     session.until(soon);
     let mut result = session.shake();
-    if result.as_ref().is_err_and(|e| e.kind() == ErrorKind::TimedOut) && soon < deadline {
-        waiting();
-        session.until(deadline);
+    let timed_out = |r: &std::io::Result<()>| r.as_ref().is_err_and(|e| e.kind() == ErrorKind::TimedOut);
+    if timed_out(&result) {
+        (wait.then)();
+    }
+    while timed_out(&result) && crate::sys::now() < deadline && !wait.settled.load(Ordering::Relaxed) {
+        session.until(deadline.min(crate::sys::now() + SLICE));
         result = session.shake();
     }
     tls.client_cert_requested = client_certificate.requested();
