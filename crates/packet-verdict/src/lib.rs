@@ -10,6 +10,7 @@
 //! (tc, XDP, eBPF) or above them (TCP itself).
 
 mod combine;
+mod exercise;
 mod ipset;
 mod iptables;
 mod judge;
@@ -21,6 +22,7 @@ mod parse;
 mod set;
 mod value;
 
+pub use exercise::{exercise_iptables, exercise_nft};
 pub use judge::{Need, Outcome, Passed, RuleRef, Verdict, judge};
 pub use model::{Kind, Reject, Ruleset};
 pub use owner::Owner;

@@ -83,6 +83,11 @@ const PLAIN: &[&str] = &[
     "hashlimit",
     "statistic",
     "rpfilter",
+    "rt",
+    "frag",
+    "hbh",
+    "dst",
+    "mh",
     "sctp",
     "dccp",
     "esp",
@@ -265,6 +270,11 @@ impl Build {
         }
         words.skip_args();
         let module = self.module().to_owned();
+        // The packet carries none of these headers; a match on one does not hold without it, negated or not.
+        if matches!(module.as_str(), "rt" | "frag" | "hbh" | "dst" | "mh" | "ah" | "esp" | "sctp" | "dccp") {
+            self.conds.push(Cond::Never);
+            return Ok(());
+        }
         let what = match module.as_str() {
             "" => return Err(format!("the option `{option}` belongs to no match")),
             "limit" | "hashlimit" => "a rate limit".to_owned(),

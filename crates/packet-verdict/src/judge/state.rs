@@ -126,7 +126,7 @@ impl State {
             Field::SaddrType => known(source_type(packet)),
             Field::DaddrType => known(self.dest_type(packet)),
             Field::DaddrTypeOnIface => self.dest_type_on(place, packet),
-            Field::ReversePath => packet.reverse_path.map_or(Value::Range(0, 1), |ok| known(ok.into())),
+            Field::ReversePath => known(packet.reverse_path.unwrap_or(true).into()),
             Field::PktType => {
                 if place.ours || packet.loops() {
                     Value::Range(0, 7)

@@ -21,6 +21,9 @@ const STATES: usize = 64;
 /// Rules looked at for one verdict; about a second's work.
 const BUDGET: u64 = 8_000_000;
 
+/// Steps of one way that are ever written out.
+const STEPS: usize = 20_000;
+
 /// A rule's place; `rule` is [`POLICY`] for the end of a base chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct At {
@@ -143,8 +146,10 @@ impl<'a> Walker<'a> {
         u32::try_from(self.nodes.len()).unwrap_or(u32::MAX)
     }
 
-    /// The steps of a way in order, at most `limit` from its end.
+    /// The steps of a way in order, at most `limit` from its end. Ways share their pieces: written out, one can be
+    /// longer than memory.
     pub(super) fn steps(&self, path: PathId, limit: usize) -> Vec<(At, &Event)> {
+        let limit = limit.min(STEPS);
         let mut out = Vec::new();
         let mut todo = vec![path];
         while let Some(id) = todo.pop() {
@@ -374,10 +379,15 @@ impl<'a> Walker<'a> {
                         Exit { end: End::Lost("jumps deeper than the kernel takes"), state, path },
                     );
                 }
-                let path = self.step(path, at, Event::Jumped);
+                let jumped = self.step(path, at, Event::Jumped);
                 let called = self.call(At { chain, rule: 0, ..at }, place, &state, depth + 1);
                 for exit in called.iter() {
-                    let path = self.join(path, exit.path);
+                    // Back unchanged: nothing in there mattered.
+                    if exit.end == End::Return && back && exit.state == state {
+                        add_live(next, state.clone(), path);
+                        continue;
+                    }
+                    let path = self.join(jumped, exit.path);
                     match exit.end {
                         End::Return if back => add_live(next, exit.state.clone(), path),
                         _ => add_exit(exits, Exit { path, ..exit.clone() }),

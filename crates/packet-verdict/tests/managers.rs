@@ -1,0 +1,109 @@
+//! Real listings of ufw, firewalld and Docker: the verdict, and whose rule it is.
+
+use packet_verdict::{CtState, Hook, Outcome, Packet, Reject, Ruleset, Verdict, judge, parse};
+use std::net::IpAddr;
+
+fn read(name: &str) -> Ruleset {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
+    parse(name, &std::fs::read_to_string(path).expect("a fixture")).expect("a listing")
+}
+
+fn packet(src: &str, port: u16) -> Packet {
+    let src: IpAddr = src.parse().expect("an address");
+    let dst = if src.is_ipv4() { "10.0.0.5" } else { "fd00::5" };
+    let mut packet = Packet::new(src, dst.parse().expect("an address"), port);
+    packet.iif = Some("eth0".into());
+    packet
+}
+
+fn owner(verdict: &Verdict) -> String {
+    let rule = verdict.rule.as_ref().expect("a rule");
+    rule.owner.as_ref().map(ToString::to_string).unwrap_or_default()
+}
+
+#[test]
+fn ufw_rules_have_the_numbers_of_its_status() {
+    let ufw = [read("ufw-iptables-save.txt")];
+    let v = judge(&ufw, &packet("10.0.0.9", 6379));
+    assert_eq!((v.outcome, owner(&v).as_str()), (Outcome::Accept, "ufw, rule 2"));
+    let v = judge(&ufw, &packet("10.0.0.9", 22));
+    assert_eq!((v.outcome, owner(&v).as_str()), (Outcome::Accept, "ufw, rule 1"));
+    let v = judge(&ufw, &packet("10.0.0.9", 6380));
+    assert_eq!((v.outcome, owner(&v).as_str()), (Outcome::Drop, "ufw, rule 4"));
+    let v = judge(&ufw, &packet("10.0.0.9", 6381));
+    assert_eq!(v.outcome, Outcome::Reject(Some(Reject::TcpReset)));
+    assert_eq!(owner(&v), "ufw, rule 5");
+    // Not allowed by any rule: the policy.
+    let v = judge(&ufw, &packet("10.1.0.9", 6379));
+    assert_eq!(v.outcome, Outcome::Drop);
+    assert!(v.rule.expect("the policy").policy);
+    // `ufw limit` counts who came lately.
+    let v = judge(&ufw, &packet("10.0.0.9", 2222));
+    assert_eq!(v.outcome, Outcome::Undecided);
+    assert!(v.because.contains("lately"), "{}", v.because);
+    let mut later = packet("10.0.0.9", 6380);
+    later.state = CtState::Established;
+    assert_eq!(judge(&ufw, &later).outcome, Outcome::Accept);
+}
+
+#[test]
+fn ufw_for_ipv6() {
+    let ufw = [read("ufw-ip6tables-save.txt")];
+    assert_eq!(judge(&ufw, &packet("fd00::9", 22)).outcome, Outcome::Accept);
+    assert_eq!(judge(&ufw, &packet("fd00::9", 6379)).outcome, Outcome::Drop);
+    assert_eq!(judge(&ufw, &packet("10.0.0.9", 6379)).outcome, Outcome::Undecided);
+}
+
+#[test]
+fn what_nft_cannot_show_of_iptables_is_taken_from_its_own_listing() {
+    let (save, nft) = (read("ufw-iptables-save.txt"), read("ufw-nft.json"));
+    for port in [22, 6379, 6380, 6381, 9] {
+        let alone = judge(&[save.clone()], &packet("10.0.0.9", port));
+        let both = judge(&[nft.clone(), save.clone()], &packet("10.0.0.9", port));
+        assert_eq!(alone.outcome, both.outcome, "{port}");
+        let shown = judge(&[nft.clone()], &packet("10.0.0.9", port)).outcome;
+        let not_against = match (shown, alone.outcome) {
+            (Outcome::Undecided, _) | (Outcome::Reject(_), Outcome::Reject(_)) => true,
+            (a, b) => a == b,
+        };
+        assert!(not_against, "port {port}: {shown:?}");
+    }
+}
+
+#[test]
+fn firewalld_zones() {
+    let firewalld = [read("firewalld-nft.json")];
+    // 10.0.0.0/28 is in zone internal, whose port is open.
+    let v = judge(&firewalld, &packet("10.0.0.9", 6379));
+    assert_eq!((v.outcome, owner(&v).as_str()), (Outcome::Accept, "firewalld, zone internal"));
+    // Others meet zone public by their interface, which refuses at its end.
+    let v = judge(&firewalld, &packet("10.0.0.99", 6379));
+    assert_eq!(v.outcome, Outcome::Reject(Some(Reject::IcmpAdminProhibited)));
+    assert!(owner(&v).starts_with("firewalld"), "{}", owner(&v));
+    let v = judge(&firewalld, &packet("10.0.0.99", 22));
+    assert_eq!((v.outcome, owner(&v).as_str()), (Outcome::Accept, "firewalld, zone public"));
+    let v = judge(&firewalld, &packet("fd00::9", 6379));
+    assert_eq!(v.outcome, Outcome::Reject(Some(Reject::Icmp6AdmProhibited)));
+    // The interface is not needed: eth0 and all others are in the same zone.
+    let mut anywhere = packet("10.0.0.99", 6379);
+    anywhere.iif = None;
+    assert!(judge(&firewalld, &anywhere).outcome.blocks());
+}
+
+#[test]
+fn a_published_port_is_forwarded_and_docker_user_comes_first() {
+    let docker = [read("docker-iptables-save.txt")];
+    let v = judge(&docker, &packet("10.1.0.9", 6379));
+    assert_eq!((v.outcome, owner(&v).as_str()), (Outcome::Drop, "docker, DOCKER-USER"));
+    let mut near = packet("10.0.0.9", 6379);
+    near.oif = Some("docker0".into());
+    let v = judge(&docker, &near);
+    assert_eq!((v.outcome, owner(&v).as_str()), (Outcome::Accept, "docker, DOCKER"));
+    // A port that is not published stays on this host.
+    assert_eq!(judge(&docker, &packet("10.1.0.9", 22)).outcome, Outcome::Accept);
+    // To the container itself, past the published port.
+    let mut inside = packet("10.0.0.9", 6380);
+    (inside.hook, inside.dst) = (Hook::Forward, "172.17.0.2".parse().expect("an address"));
+    inside.oif = Some("docker0".into());
+    assert_eq!(judge(&docker, &inside).outcome, Outcome::Drop);
+}
