@@ -377,6 +377,13 @@ pub fn sweep() {
             remove(&record);
         }
     }
+    for entry in fs::read_dir(RUN).into_iter().flatten().flatten() {
+        // Taken, and its taker died before writing down anything. Only an empty folder goes.
+        let old = entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
+        if old.is_some_and(|age| age > BOOT) {
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
 }
 
 fn remove(record: &Record) {
