@@ -81,15 +81,13 @@ impl Verb for Wait {
         look.quiet = false;
         let file = look.now();
         let lack = self.lack(&file);
-        let code = self.shown.report(&file, &diagnosis::diagnose(&file))?;
-        // It answers PONG and is still not what was waited for.
-        match lack {
-            Some(lack) if code == exit::PONG => {
-                io::say(&format!("gave up after {limit:?}: {lack}"));
-                Ok(exit::NAMED)
-            }
-            _ => Ok(code),
+        let mut diagnosis = diagnosis::diagnose(&file);
+        if let (true, Some(lack)) = (diagnosis.pong, &lack) {
+            // It answers PONG and is still not what was waited for.
+            diagnosis = diagnosis.unmet(lack);
+            io::say(&format!("gave up after {limit:?}: {lack}"));
         }
+        self.shown.report(&file, &diagnosis)
     }
 }
 

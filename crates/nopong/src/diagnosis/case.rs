@@ -199,7 +199,14 @@ impl<'a> Case<'a> {
             .find(|c| pid.is_some() && c.pid == pid)
             .or_else(|| configs.iter().find(|c| c.pid.is_none() && unit.is_some_and(|u| starts(u, c))))
             .or_else(|| self.stopped_config())
-            .or_else(|| configs.first())
+            // Another unit's file says nothing of this one.
+            .or_else(|| configs.iter().find(|c| !self.of_another_unit(c)))
+    }
+
+    fn of_another_unit(&self, config: &Config) -> bool {
+        let units = self.file.server.unit.get().map_or(&[][..], |u| &u.units);
+        let own = self.unit();
+        units.iter().any(|u| own.is_some_and(|o| o.name != u.name) && starts(u, config))
     }
 
     /// The unit of the target's instance: the one of its process, else the one whose configuration has the

@@ -290,3 +290,54 @@ pub struct Diagnosis {
     /// The path, for drawing.
     pub ladder: Vec<Rung>,
 }
+
+/// Warnings that are the reason why a PONG is not enough for somebody who asked for more.
+const UNMET: [&str; 5] =
+    ["loading", "read-only-replica", "writes-stopped", "memory-full", "primary-link-down"];
+
+impl Diagnosis {
+    /// The same for somebody whom a PONG is not enough (`wait --role`, `--writable`): what was a warning is then
+    /// the cause, and without one the server is merely not ready for him.
+    #[must_use]
+    pub fn unmet(mut self, lack: &str) -> Self {
+        let (mut causes, warnings): (Vec<_>, Vec<_>) =
+            self.warnings.into_iter().partition(|w| UNMET.contains(&w.cause.meta().id));
+        self.warnings = warnings;
+        if let (true, Some(cause)) = (causes.is_empty(), crate::cause::by_id("not-ready")) {
+            causes.push(Finding {
+                cause,
+                title: lack.to_owned(),
+                probability: 1.0 - weights::OTHER,
+                band: Band::Confirmed,
+                reasons: vec![Reason::confirms("protocol", lack)],
+                fix: None,
+            });
+        }
+        let share = (1.0 - weights::OTHER) / causes.len().max(1) as f64;
+        for cause in &mut causes {
+            cause.probability = share;
+        }
+        self.causes = causes;
+        lack.clone_into(&mut self.symptom);
+        self.pong = false;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Band, diagnose};
+    use crate::cause::testing::pong;
+
+    #[test]
+    fn a_pong_that_is_not_enough_has_a_cause() {
+        let replica = diagnose(&pong(&[("role", "slave")])).unmet("it is a replica");
+        assert_eq!((replica.pong, replica.causes[0].cause.meta().id), (false, "read-only-replica"));
+        assert!(replica.warnings.is_empty());
+        let primary = diagnose(&pong(&[("role", "master")])).unmet("it is no replica");
+        assert_eq!(
+            (primary.causes[0].cause.meta().id, primary.causes[0].band),
+            ("not-ready", Band::Confirmed)
+        );
+    }
+}

@@ -102,8 +102,11 @@ fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
         reasons.extend(unit.blocked_by.iter().map(|why| Reason::strong("unit", why.clone())));
         let says = history(case, unit);
         reasons.push(match down.fit {
-            Fit::Proxied => Reason::strong("unit", says),
-            Fit::First | Fit::Behind => Reason::confirms("unit", says),
+            // What its last run died of stands in a log that may not have been read.
+            Fit::First | Fit::Behind if !(shared::start_limited(unit) && case.server.log.get().is_none()) => {
+                Reason::confirms("unit", says)
+            }
+            _ => Reason::strong("unit", says),
         });
         return reasons;
     }

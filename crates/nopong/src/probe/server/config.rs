@@ -129,6 +129,27 @@ fn instances<'a>(known: &Known<'a>) -> Vec<Instance<'a>> {
             found.push(of_unit(unit));
         }
     }
+    // A mask hides what the unit would start: its file is then the one of the package.
+    for unit in units.iter().filter(|u| u.load_state == "masked" && !u.name.contains("sentinel")) {
+        let named = |program: &Program| match program {
+            Program::Valkey => unit.name.contains("valkey"),
+            Program::Keydb => unit.name.contains("keydb"),
+            Program::Redis | Program::Other => unit.name.contains("redis"),
+        };
+        let taken = found.iter().any(|i| i.unit.is_some_and(|u| u.name == unit.name));
+        if let Some((path, program)) =
+            PLACES.iter().find(|(path, program)| !taken && named(program) && present(path))
+        {
+            found.push(Instance {
+                process: None,
+                unit: None,
+                argv: vec!["redis-server".to_owned(), (*path).to_owned()],
+                cwd: PathBuf::from("/"),
+                found_by: unit.name.clone(),
+                program: *program,
+            });
+        }
+    }
     // A file that nobody starts is still what its owner edits; it comes last, and only where there is nothing else.
     if !found.iter().any(|i| !is_sentinel(i)) {
         if let Some((path, program)) = PLACES.iter().find(|(path, _)| present(path)) {
