@@ -28,6 +28,21 @@ pub(crate) fn servers_here<'a>(case: &Case<'a>) -> Option<Vec<&'a Process>> {
     Some(case.servers().into_iter().filter(|p| p.same_netns != Some(false)).collect())
 }
 
+/// The configuration that a server on the target's port will start with, while none runs there.
+pub(crate) fn planned<'a>(case: &Case<'a>) -> Option<&'a Config> {
+    if !case.server_seen() || case.file.ask.unix.is_some() || case.process().is_some() {
+        return None;
+    }
+    let port = case.file.ask.port.to_string();
+    case.config().filter(|c| c.pid.is_none() && c.value("port") == Some(&port))
+}
+
+/// A `bind` line of loopback addresses and nothing else.
+pub(crate) fn binds_loopback_only(bind: &str) -> bool {
+    let ip = |w: &str| w.trim_start_matches('-').parse::<IpAddr>();
+    !bind.trim().is_empty() && bind.split_whitespace().all(|w| ip(w).is_ok_and(is_loopback))
+}
+
 /// A server that is installed on the machine dialled and does not run: reason enough for most symptoms.
 pub(crate) fn down_here(case: &Case<'_>) -> Option<Reason> {
     if !case.file.ask.local || servers_here(case).is_none_or(|s| !s.is_empty()) {

@@ -1,7 +1,7 @@
 //! Protected mode: without a password for the default user, Redis answers only its own host.
 
 use crate::cause::common::{
-    dials_loopback, holder, is_loopback, meta, outside_addresses, place, redis_listeners, restart,
+    dials_loopback, holder, is_loopback, meta, outside_addresses, place, planned, redis_listeners, restart,
     source_or_blank,
 };
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
@@ -112,7 +112,7 @@ impl Cause for ProtectedMode {
         }
         let reasons = in_force(case)?;
         let listeners = redis_listeners(case).unwrap_or_default();
-        if listeners.iter().all(|l| l.at.port() != case.ask.port) {
+        if listeners.iter().all(|l| l.at.port() != case.ask.port) && planned(case).is_none() {
             return None;
         }
         let outside = !dials_loopback(case) && !case.dialled().is_empty();
@@ -126,7 +126,9 @@ impl Cause for ProtectedMode {
         );
         Some(Latent {
             place: if failed_before && outside { Place::Behind } else { Place::Warning },
-            title: if behind_bind && !failed_before {
+            title: if listeners.is_empty() {
+                "protected mode would then refuse other hosts: no password is set".to_owned()
+            } else if behind_bind && !failed_before {
                 "protected mode would refuse other hosts too: no password is set".to_owned()
             } else {
                 format!("protected mode refuses other hosts: {} has no password", holder(case, &listeners))
@@ -143,7 +145,7 @@ mod tests {
     use crate::cause::Cause as _;
     use crate::cause::testing::{
         confirms, first, on_server, ping_error, pong_talk, refused, rules_out, running, seen, silent, talks,
-        with_config,
+        with_config, with_unit,
     };
     use crate::diagnosis::{Band, Case, Place, diagnose};
     use crate::evidence::CaseFile;
@@ -180,6 +182,18 @@ mod tests {
         assert_eq!(diagnosis.causes[0].cause.meta().id, "bind-loopback-only");
         assert_eq!(diagnosis.behind[0].cause.meta().id, "protected-mode");
         assert_eq!(diagnosis.behind[0].band, Band::Confirmed);
+    }
+
+    #[test]
+    fn stands_behind_a_stopped_server_by_its_file() {
+        let file = with_unit(on_server(refused()), "inactive", "dead", "success");
+        let settings = [("bind", "127.0.0.1"), ("port", "6379"), ("protected-mode", "yes")];
+        let mut file = with_config(file, &settings);
+        let mut configs = file.server.config.get().cloned().unwrap();
+        configs[0].default_user_has_password = Some(false);
+        file.server.config = seen(configs);
+        let behind: Vec<_> = diagnose(&file).behind.iter().map(|f| f.cause.meta().id).collect();
+        assert_eq!(behind, ["bind-loopback-only", "protected-mode"]);
     }
 
     #[test]
