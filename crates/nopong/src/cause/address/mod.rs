@@ -14,7 +14,7 @@ mod resolver_unavailable;
 mod second_client_on_defaults;
 mod sentinel_port;
 mod settings_not_applied;
-mod shared;
+pub(in crate::cause) mod shared;
 mod socket_missing;
 mod stale_address;
 mod url_malformed;

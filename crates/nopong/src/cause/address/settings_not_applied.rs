@@ -63,7 +63,11 @@ impl Cause for SettingsNotApplied {
         );
         if case.ask.source == "argument" && on_defaults(case) {
             // 127.0.0.1:6379 is what client libraries dial when their options do not reach them.
-            return vec![Reason::strong("settings", says)];
+            let mut reasons = vec![Reason::strong("settings", says)];
+            if case.ask.local && case.server.binary.get().is_some_and(Vec::is_empty) {
+                reasons.push(Reason::weak("binary", "no Redis is installed on the machine dialled"));
+            }
+            return reasons;
         }
         if case.ask.source != "argument" {
             let taken = &case.ask.source;

@@ -24,7 +24,7 @@ pub(super) fn address(url: &str) -> Option<(String, u16)> {
 }
 
 /// Settings that name another address than the one dialled.
-pub(super) fn other_settings<'a>(case: &Case<'a>) -> Vec<(&'a Setting, String, u16)> {
+pub(crate) fn other_settings<'a>(case: &Case<'a>) -> Vec<(&'a Setting, String, u16)> {
     let found = case.file.client.settings.get().map_or(&[][..], |s| s.found.as_slice());
     found
         .iter()
@@ -34,7 +34,7 @@ pub(super) fn other_settings<'a>(case: &Case<'a>) -> Vec<(&'a Setting, String, u
 }
 
 /// Loopback with the default port was dialled: what a client does when nobody told it anything.
-pub(super) fn on_defaults(case: &Case<'_>) -> bool {
+pub(crate) fn on_defaults(case: &Case<'_>) -> bool {
     let host = case.ask.host.as_str();
     let loopback =
         host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());

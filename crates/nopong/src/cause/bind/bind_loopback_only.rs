@@ -1,8 +1,8 @@
 //! Redis listens on loopback only, and the client is elsewhere or dials another address of the host.
 
 use crate::cause::common::{
-    dials_loopback, directive, holder, is_loopback, listing, outside_addresses, place, public_address,
-    redis_listeners, restart,
+    binds_loopback_only, dials_loopback, directive, holder, is_loopback, listing, outside_addresses, place,
+    public_address, redis_listeners, restart, servers_here,
 };
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
@@ -29,16 +29,22 @@ fn loopback_listeners<'a>(case: &Case<'a>) -> Option<Vec<&'a Listener>> {
     (case.ask.unix.is_none() && !own.is_empty() && own.iter().all(|l| is_loopback(l.at.ip()))).then_some(own)
 }
 
+/// The only server listens on another port than the one dialled, and there on loopback only.
+fn on_another_port<'a>(case: &Case<'a>) -> Option<Vec<&'a Listener>> {
+    let own = redis_listeners(case)?;
+    let other = case.symptom == Symptom::Refused && own.iter().all(|l| l.at.port() != case.ask.port);
+    (other && servers_here(case)?.len() == 1 && !own.is_empty() && own.iter().all(|l| is_loopback(l.at.ip())))
+        .then_some(own)
+}
+
 /// A server that does not run would listen on loopback only, and the client dials another address.
 fn would_listen_on_loopback(case: &Case<'_>) -> Option<String> {
     if case.ask.unix.is_some() || dials_loopback(case) || !case.server_seen() || case.process().is_some() {
         return None;
     }
     let config = case.config().filter(|c| c.pid.is_none() && c.file.is_some())?;
-    let words: Vec<&str> =
-        config.value("bind")?.split_whitespace().map(|w| w.trim_start_matches('-')).collect();
-    let loopback = |w: &&str| w.parse().is_ok_and(is_loopback);
-    (!words.is_empty() && words.iter().all(|w| loopback(&w))).then(|| directive(config, "bind"))?
+    config.value("bind").filter(|b| binds_loopback_only(b))?;
+    directive(config, "bind")
 }
 
 fn because(case: &Case<'_>, own: &[&Listener]) -> Vec<Reason> {
@@ -84,12 +90,8 @@ impl Cause for BindLoopbackOnly {
     fn fix(&self, case: &Case<'_>) -> Option<Fix> {
         let address = public_address(case).map_or_else(|| "the address".to_owned(), |a| a.to_string());
         // Only a line of loopback addresses is worth keeping.
-        let of_loopback = |bind: &&str| {
-            let ip = |w: &str| w.trim_start_matches('-').parse::<std::net::IpAddr>();
-            !bind.is_empty() && bind.split_whitespace().all(|w| ip(w).is_ok_and(is_loopback))
-        };
-        let loopback =
-            case.config().and_then(|c| c.value("bind")).filter(of_loopback).unwrap_or("127.0.0.1 -::1");
+        let bind = case.config().and_then(|c| c.value("bind")).filter(|b| binds_loopback_only(b));
+        let loopback = bind.unwrap_or("127.0.0.1 -::1");
         let on = if case.server_seen() { "" } else { "on the Redis host, " };
         let fix =
             Fix::new(Risk::Ask, format!("{on}let Redis listen on {address} as well, with a password set"))
@@ -111,7 +113,7 @@ impl Cause for BindLoopbackOnly {
                 fix: self.fix(case),
             });
         }
-        let own = loopback_listeners(case)?;
+        let own = loopback_listeners(case).or_else(|| on_another_port(case))?;
         let refused = case.symptom == Symptom::Refused && !dials_loopback(case);
         // A machine without an address of its own has no other hosts to keep out.
         if !refused && case.server.address.get().is_some() && outside_addresses(case).is_empty() {

@@ -1,8 +1,10 @@
 //! No Redis server is installed, or the program that the unit starts is not there.
 
 use super::shared::{self, Down};
+use crate::cause::common::is_loopback;
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Reason, Risk, Stage};
 use crate::diagnosis::Case;
+use crate::evidence::client::Setting;
 
 /// See the module.
 #[derive(Debug)]
@@ -48,7 +50,21 @@ fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
     if case.client.standing.get().is_some_and(|s| s.container.is_some()) {
         return vec![Reason::weak("binary", says)];
     }
+    // The default address was dialled and the settings name another host: then Redis need not be here at all.
+    if let Some((setting, host, port)) = elsewhere(case) {
+        let but =
+            format!("{} {} says {host}:{port}: Redis may be meant to be there", setting.place, setting.key);
+        return vec![Reason::strong("binary", says), Reason::against("settings", but)];
+    }
     vec![Reason::confirms("binary", says)]
+}
+
+fn elsewhere<'a>(case: &Case<'a>) -> Option<(&'a Setting, String, u16)> {
+    use crate::cause::address::shared::{on_defaults, other_settings};
+    let others = on_defaults(case).then(|| other_settings(case))?;
+    others
+        .into_iter()
+        .find(|(_, host, _)| host != "localhost" && host.parse().map_or(true, |ip| !is_loopback(ip)))
 }
 
 impl Cause for NotInstalled {
@@ -104,6 +120,20 @@ mod tests {
         let mut file = on_server(refused());
         file.server.binary = seen(Vec::new());
         assert_eq!(first(&file), Some(("not-installed", Band::Confirmed)));
+    }
+
+    #[test]
+    fn doubted_when_the_settings_name_another_host() {
+        use crate::evidence::client::{Setting, Settings};
+        let mut file = on_server(refused());
+        file.ask = client("127.0.0.1", 6379).ask;
+        (file.ask.local, file.ask.source) = (true, "argument".to_owned());
+        file.server.binary = seen(Vec::new());
+        let dials = Some("redis://cache.example.org:6379".to_owned());
+        file.client.settings = seen(Settings { found: vec![Setting { dials, ..Setting::default() }] });
+        let (id, band) = first(&file).unwrap();
+        assert_eq!(id, "settings-not-applied");
+        assert_ne!(band, Band::Confirmed);
     }
 
     #[test]
