@@ -52,7 +52,8 @@ if [ "$(id -u)" = 0 ] && command -v ip >/dev/null; then
   ip netns add "$space"
   ip -n "$space" link set lo up
   # An address nobody has, behind a link that swallows everything.
-  ip -n "$space" link add hole type dummy
+  ip -n "$space" link add hole type veth peer name wall
+  ip -n "$space" link set wall up
   ip -n "$space" addr add 198.51.100.1/24 dev hole
   ip -n "$space" link set hole up
   ip -n "$space" neigh add 198.51.100.2 lladdr 02:00:00:00:00:01 dev hole
