@@ -58,10 +58,10 @@ fn ufw_for_ipv6() {
 fn what_nft_cannot_show_of_iptables_is_taken_from_its_own_listing() {
     let (save, nft) = (read("ufw-iptables-save.txt"), read("ufw-nft.json"));
     for port in [22, 6379, 6380, 6381, 9] {
-        let alone = judge(&[save.clone()], &packet("10.0.0.9", port));
+        let alone = judge(std::slice::from_ref(&save), &packet("10.0.0.9", port));
         let both = judge(&[nft.clone(), save.clone()], &packet("10.0.0.9", port));
         assert_eq!(alone.outcome, both.outcome, "{port}");
-        let shown = judge(&[nft.clone()], &packet("10.0.0.9", port)).outcome;
+        let shown = judge(std::slice::from_ref(&nft), &packet("10.0.0.9", port)).outcome;
         let not_against = match (shown, alone.outcome) {
             (Outcome::Undecided, _) | (Outcome::Reject(_), Outcome::Reject(_)) => true,
             (a, b) => a == b,
