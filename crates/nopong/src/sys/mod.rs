@@ -7,6 +7,7 @@ pub mod conf;
 pub mod names;
 pub mod namespaces;
 pub mod net;
+pub mod netfilter;
 pub mod netlink;
 pub mod raw;
 pub mod reach;
