@@ -44,6 +44,11 @@ impl Cause for ClientFirewallBlocks {
                         format!("this machine's own rules {} it: {}", verdict.verdict, rule(verdict)),
                     ));
                 }
+                // The ICMP error passes OUTPUT too, and a rule for everything swallows it: then a refusal looks like silence.
+                "reject" if case.symptom == Symptom::TimedOut => {
+                    let says = format!("this machine's own rules refuse it: {}", rule(verdict));
+                    reasons.push(Reason::strong("client-firewall", says));
+                }
                 "accept" | "drop" | "reject" => {
                     let says =
                         format!("this machine's own rules {} it: {}", verdict.verdict, verdict.because);
