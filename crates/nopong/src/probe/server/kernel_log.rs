@@ -35,6 +35,9 @@ pub(super) fn read() -> Result<Vec<Record>, Why> {
     let journal = journal();
     match (journal, direct) {
         (Ok(records), _) if !records.is_empty() => Ok(records),
+        (_, Ok(bytes)) if !bytes.is_empty() => Ok(Vec::new()),
+        // Containers often lack the device and may still ask by syslog(2), as dmesg does.
+        (_, Err(e)) if e.kind() == std::io::ErrorKind::NotFound => dmesg(),
         (_, Err(e)) if e.kind() == std::io::ErrorKind::PermissionDenied => {
             Err(Why::NotPermitted { needs: "root (to read the kernel's log)".to_owned() })
         }
@@ -79,6 +82,28 @@ fn journal() -> Result<Vec<Record>, Why> {
             Some(Record { at: at.map(|us| us / 1_000_000), text })
         })
         .collect())
+}
+
+fn dmesg() -> Result<Vec<Record>, Why> {
+    let program = sys::program("dmesg").ok_or(Why::Missing { what: "a kernel log".to_owned() })?;
+    let output = sys::run(&[&*program.to_string_lossy(), "-r"], JOURNAL, LOG_MAX)?;
+    if output.stdout.is_empty() {
+        return Err(Why::Missing { what: "a kernel log".to_owned() });
+    }
+    Ok(raw(&output.stdout, sys::unix_time(), uptime_us()))
+}
+
+/// Records of `dmesg -r`: `<6>[ 7589.412935] text`, with seconds since boot.
+fn raw(bytes: &[u8], now: u64, uptime: u64) -> Vec<Record> {
+    let text = String::from_utf8_lossy(bytes);
+    text.lines()
+        .filter_map(|line| {
+            let (stamp, text) = line.split_once('>')?.1.strip_prefix('[')?.split_once("] ")?;
+            let stamp: f64 = stamp.trim().parse().ok()?;
+            let age = uptime.checked_sub((stamp * 1e6) as u64).map_or(0, |us| us / 1_000_000);
+            interesting(text).then(|| Record { at: now.checked_sub(age), text: text.to_owned() })
+        })
+        .collect()
 }
 
 fn interesting(text: &str) -> bool {
@@ -234,11 +259,18 @@ fn denial(said: &str) -> Option<MacDenial> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Record, crashes, denial, kmsg, mac, oom_kills};
+    use super::{Record, crashes, denial, kmsg, mac, oom_kills, raw};
     use crate::evidence::server::DeathKind;
 
     fn records(text: &str) -> Vec<Record> {
         text.lines().map(|l| Record { at: Some(5), text: l.to_owned() }).collect()
+    }
+
+    #[test]
+    fn what_dmesg_prints() {
+        let log = b"<6>[    1.5] nothing of note\n<4>[ 7589.412935] oom-kill:constraint=CONSTRAINT_NONE,task=redis-server,pid=9,uid=1\ngarbage";
+        let found = raw(log, 1_700_000_000, 7_600_000_000);
+        assert_eq!((found.len(), found[0].at), (1, Some(1_699_999_990)));
     }
 
     #[test]
