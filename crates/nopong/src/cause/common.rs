@@ -229,6 +229,15 @@ pub(crate) fn url(case: &Case<'_>, port: u16) -> String {
     format!("{scheme}://{host}:{port}{db}")
 }
 
+/// Where the address dialled was taken from, for "correct it …".
+pub(crate) fn stands(case: &Case<'_>) -> String {
+    match case.file.ask.source.as_str() {
+        "argument" | "" => "in the address given, and wherever the application has it from".to_owned(),
+        "default" => "by giving an address: none was found, and the default was taken".to_owned(),
+        source => format!("where it stands: {source}"),
+    }
+}
+
 /// What speaks, in words.
 pub(crate) fn speaker(speaks: Speaks) -> &'static str {
     match speaks {

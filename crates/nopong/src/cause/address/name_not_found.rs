@@ -1,7 +1,7 @@
 //! The resolvers answer, and they know no such name.
 
 use super::shared::{answered, dns_addresses, name, said};
-use crate::cause::common::{meta, sh};
+use crate::cause::common::{meta, sh, stands};
 use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
 
@@ -83,7 +83,7 @@ impl Cause for NameNotFound {
         let host = sh(&case.ask.host);
         let fix = Fix::new(Risk::Advice, "correct the name, or make it known")
             .run("ask as the application does", format!("getent ahosts {host}"))
-            .step(format!("correct it where it stands: {}", case.ask.source));
+            .step(format!("correct it {}", stands(case)));
         let search = name(case).map(|n| n.search.join(" ")).filter(|s| !s.is_empty());
         Some(match search {
             Some(search) if !case.ask.host.contains('.') => fix.step(format!(

@@ -1,6 +1,6 @@
 //! Something else than Redis has that port.
 
-use crate::cause::common::{meta, speaker};
+use crate::cause::common::{meta, speaker, stands};
 use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
 use crate::evidence::client::{Speaks, Talk};
@@ -132,7 +132,7 @@ impl Cause for NotRedis {
         Some(
             Fix::new(Risk::Advice, "dial the port that Redis has")
                 .run("on that host: see who has which port", "ss -ltnp")
-                .step(format!("then correct the address where it stands: {}", case.ask.source)),
+                .step(format!("then correct the address {}", stands(case))),
         )
     }
 }

@@ -1,6 +1,6 @@
 //! The target's text cannot be parsed, or is no address that can be dialled.
 
-use crate::cause::common::{failed, meta};
+use crate::cause::common::{failed, meta, stands};
 use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
 use std::net::IpAddr;
@@ -78,7 +78,7 @@ impl Cause for UrlMalformed {
             fix = fix.step(format!("probably meant: {meant}"));
         }
         Some(
-            fix.step(format!("correct it where it stands: {}", case.ask.source))
+            fix.step(format!("correct it {}", stands(case)))
                 .step("the form is redis://[user][:password]@host[:port][/database], with the password percent-encoded: @ is %40, # is %23, / is %2F, : is %3A, % is %25"),
         )
     }

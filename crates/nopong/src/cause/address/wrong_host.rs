@@ -1,6 +1,6 @@
 //! The host dialled is not where Redis is meant to be. From one host this can only be made probable.
 
-use crate::cause::common::{down_here, meta, neighbours, servers_here};
+use crate::cause::common::{down_here, meta, servers_here};
 use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
 use std::net::IpAddr;
@@ -58,13 +58,6 @@ impl Cause for WrongHost {
         if let Some(reason) = down_here(case) {
             return vec![reason];
         }
-        let tried = neighbours(case);
-        let none = !tried.is_empty()
-            && tried.iter().all(|n| n.speaks != Some(crate::evidence::client::Speaks::Resp));
-        if none && !case.ask.local {
-            let says = "no Redis answers on the other usual ports of that host either";
-            return vec![Reason::weak("neighbours", says)];
-        }
         Vec::new()
     }
 
@@ -75,7 +68,7 @@ impl Cause for WrongHost {
     fn fix(&self, case: &Case<'_>) -> Option<Fix> {
         Some(
             Fix::new(Risk::Advice, "compare the address with where Redis is meant to be")
-                .step(format!("the address was taken from: {}", case.ask.source))
+                .step(format!("correct it {}", crate::cause::common::stands(case)))
                 .run("on the host that you mean: its addresses", "ip -br address")
                 .run("and what listens there", "ss -ltnp"),
         )

@@ -2,7 +2,7 @@
 
 use crate::cause::common::{
     CLUSTER_BUS, directive, holder, is_redis, listing, meta, neighbours, redis_listeners, servers_here, sh,
-    url,
+    stands, url,
 };
 use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
@@ -190,7 +190,7 @@ impl Cause for WrongPort {
         Some(
             Fix::new(Risk::Advice, format!("dial port {port}"))
                 .run("see whether it is the Redis you mean", format!("nopong {}", sh(&url(case, port))))
-                .step(format!("then correct the port where it stands: {}", case.ask.source)),
+                .step(format!("then correct the port {}", stands(case))),
         )
     }
 }

@@ -52,13 +52,17 @@ fn in_force(case: &Case<'_>) -> Option<Vec<Reason>> {
     if bound && major(case).is_some_and(|v| v < 7) {
         return None;
     }
-    let mut reasons = vec![Reason::strong(
-        if running.is_some() { "inside" } else { "config" },
-        match config.and_then(|c| c.place("protected-mode")).filter(|p| p != "default") {
-            Some(place) if running.is_none() => format!("{place} says: protected-mode yes"),
-            _ => "protected-mode is yes".to_owned(),
-        },
-    )];
+    let mut reasons = Vec::new();
+    if running.is_none() {
+        let place = config.and_then(|c| c.place("protected-mode")).filter(|p| p != "default");
+        reasons.push(Reason::strong(
+            "config",
+            match place {
+                Some(place) => format!("{place} says: protected-mode yes"),
+                None => "protected-mode is not set: the default is yes".to_owned(),
+            },
+        ));
+    }
     reasons.push(Reason::strong("config", "the default user has no password"));
     if running.is_some() && (major(case).is_some_and(|v| v >= 7) || !bound) {
         let says = "the running server has protected-mode yes and takes PING without a password";

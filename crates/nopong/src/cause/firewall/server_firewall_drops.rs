@@ -75,6 +75,13 @@ impl Cause for ServerFirewallDrops {
             _ => return Vec::new(),
         }
         let mut reasons = on_server(case);
+        if reasons.is_empty() && case.ask.local {
+            let listener = case.dialled().into_iter().find_map(|to| Some((to, case.listener_for(to)?)));
+            if let Some((to, listener)) = listener {
+                let says = format!("{to} is listened for on {}, and yet nobody answers the SYN", listener.at);
+                reasons.push(Reason::weak("listener", says));
+            }
+        }
         if reasons.is_empty() && !case.ask.local {
             let near = case.dials().iter().any(|d| on_link(case, d.to.ip()) == Some(true));
             // With a router between, the same silence speaks as much for the router.
