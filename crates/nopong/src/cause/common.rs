@@ -120,7 +120,7 @@ pub(crate) fn outside_addresses<'a>(case: &Case<'a>) -> Vec<&'a Address> {
 pub(crate) fn public_address(case: &Case<'_>) -> Option<IpAddr> {
     case.dialled()
         .iter()
-        .map(|a| a.ip())
+        .map(std::net::SocketAddr::ip)
         .find(|ip| !is_loopback(*ip))
         .or_else(|| outside_addresses(case).first().map(|a| a.address))
 }

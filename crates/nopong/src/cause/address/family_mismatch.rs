@@ -79,7 +79,7 @@ impl Cause for FamilyMismatch {
             return Vec::new();
         }
         let mut reasons = Vec::new();
-        let dialled = case.dialled().first().map(|d| d.ip());
+        let dialled = case.dialled().first().map(std::net::SocketAddr::ip);
         if case.symptom == Symptom::Refused {
             if let Some(own) = listeners_of_the_other(case) {
                 let what = dialled.map_or("the other family", family);
@@ -143,7 +143,7 @@ impl Cause for FamilyMismatch {
                 format!("nopong {}", sh(&format!("redis://{host}:{}", case.ask.port))),
             );
         }
-        let Some(missing) = case.dialled().first().map(|d| d.ip()) else { return Some(fix) };
+        let Some(missing) = case.dialled().first().map(std::net::SocketAddr::ip) else { return Some(fix) };
         let fix = fix.step(format!(
             "or in {}: add -{missing} to the bind line (the minus: no fault where the address is absent; Redis 6.2 and later)",
             place(case, "bind")

@@ -124,7 +124,7 @@ fn because(case: &Case<'_>) -> Vec<Reason> {
                 return vec![Reason::rules_out("connect", format!("the host answers other packets{by}"))];
             }
             Some(false) => {
-                reasons.push(Reason::weak("connect", "the host answers neither ping nor any usual port"))
+                reasons.push(Reason::weak("connect", "the host answers neither ping nor any usual port"));
             }
             None => {}
         }

@@ -53,7 +53,7 @@ impl Cause for SocketMissing {
                 // An ordinary user sees sockets by path only; the setting decides.
                 match case.config().and_then(|c| c.value("unixsocket")) {
                     Some("") => {
-                        reasons.push(Reason::confirms("config", format!("{says}: unixsocket is not set")))
+                        reasons.push(Reason::confirms("config", format!("{says}: unixsocket is not set")));
                     }
                     Some(path) if path != unix.path => {
                         reasons.push(Reason::confirms(

@@ -59,7 +59,8 @@ impl Cause for ClientFirewallBlocks {
                     });
                 }
                 _ => {
-                    reasons.push(Reason::weak("client-firewall", format!("not decided: {}", verdict.because)))
+                    reasons
+                        .push(Reason::weak("client-firewall", format!("not decided: {}", verdict.because)));
                 }
             }
         }

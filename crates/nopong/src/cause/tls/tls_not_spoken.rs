@@ -62,11 +62,11 @@ impl Cause for TlsNotSpoken {
             reasons.push(Reason::confirms("tls", format!("instead of TLS the server sent: {text}")));
         }
         let port = case.ask.port.to_string();
-        if let Some(config) = case.config().filter(|c| c.value("port") == Some(port.as_str())) {
-            if config.value("tls-port").is_none_or(|p| p == "0") {
-                let says = "the server has no tls-port, and port is the one dialled";
-                reasons.push(Reason::strong("config", says));
-            }
+        if let Some(config) = case.config().filter(|c| c.value("port") == Some(port.as_str()))
+            && config.value("tls-port").is_none_or(|p| p == "0")
+        {
+            let says = "the server has no tls-port, and port is the one dialled";
+            reasons.push(Reason::strong("config", says));
         }
         reasons
     }

@@ -94,8 +94,8 @@ impl Cause for TlsRequired {
         if let Some(says) = configured(case) {
             reasons.push(Reason::confirms("config", says));
         }
-        match case.client.tls_offer.get() {
-            Some(tls) => match answered(tls) {
+        if let Some(tls) = case.client.tls_offer.get() {
+            match answered(tls) {
                 Some(says) => reasons.push(Reason::confirms("tls-offer", says)),
                 None if reasons.is_empty() => match tls.failure.as_deref().map(plain) {
                     // Answered, and not in TLS.
@@ -112,8 +112,7 @@ impl Cause for TlsRequired {
                     None => {}
                 },
                 None => {}
-            },
-            None => {}
+            }
         }
         reasons
     }

@@ -43,18 +43,18 @@ impl Cause for TlsVersionMismatch {
             reasons.push(Reason::confirms("tls", format!("the handshake fails over the version: {says}")));
         } else if let Some(says) = ended_by(tls, CIPHER) {
             reasons.push(Reason::strong("tls", format!("the handshake fails over ciphers: {says}")));
-        } else if !tls.client_cert_requested {
-            if let Some(says) = ended_by(tls, &["handshakefailure"]) {
-                reasons.push(Reason::weak("tls", format!("the server finds no common ground: {says}")));
-            }
+        } else if !tls.client_cert_requested
+            && let Some(says) = ended_by(tls, &["handshakefailure"])
+        {
+            reasons.push(Reason::weak("tls", format!("the server finds no common ground: {says}")));
         }
-        if !reasons.is_empty() {
-            if let Some(says) = case.config().and_then(|c| {
+        if !reasons.is_empty()
+            && let Some(says) = case.config().and_then(|c| {
                 c.value("tls-protocols").filter(|v| !v.is_empty())?;
                 directive(c, "tls-protocols")
-            }) {
-                reasons.push(Reason::strong("config", says));
-            }
+            })
+        {
+            reasons.push(Reason::strong("config", says));
         }
         reasons
     }
