@@ -73,6 +73,7 @@ const EXPECTED: &[(&str, &[DeathKind])] = &[
     ("sigterm", &[OrderlyStop]),
     ("sigint-save", &[OrderlyStop]),
     ("shutdown", &[OrderlyStop]),
+    ("oomcmd", &[OutOfMemory]),
     ("segv", &[Crashed]),
     ("assert", &[Crashed]),
     ("panic", &[Crashed]),

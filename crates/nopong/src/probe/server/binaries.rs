@@ -92,7 +92,7 @@ fn examine(path: String, file: &std::fs::Metadata) -> Binary {
     }
     match sys::run(&[&binary.path, "--version"], RUN, 4 << 10) {
         Ok(output) if output.code == Some(0) => {
-            binary.version = version(&String::from_utf8_lossy(&output.stdout))
+            binary.version = version(&String::from_utf8_lossy(&output.stdout));
         }
         Ok(output) => binary.broken = Some(failure(&output)),
         // The file is there, so what is missing is the interpreter it names.

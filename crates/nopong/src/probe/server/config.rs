@@ -151,17 +151,17 @@ fn instances<'a>(known: &Known<'a>) -> Vec<Instance<'a>> {
         }
     }
     // A file that nobody starts is still what its owner edits; it comes last, and only where there is nothing else.
-    if !found.iter().any(|i| !is_sentinel(i)) {
-        if let Some((path, program)) = PLACES.iter().find(|(path, _)| present(path)) {
-            found.push(Instance {
-                process: None,
-                unit: None,
-                argv: vec!["redis-server".to_owned(), (*path).to_owned()],
-                cwd: PathBuf::from("/"),
-                found_by: "usual place".to_owned(),
-                program: *program,
-            });
-        }
+    if found.iter().all(is_sentinel)
+        && let Some((path, program)) = PLACES.iter().find(|(path, _)| present(path))
+    {
+        found.push(Instance {
+            process: None,
+            unit: None,
+            argv: vec!["redis-server".to_owned(), (*path).to_owned()],
+            cwd: PathBuf::from("/"),
+            found_by: "usual place".to_owned(),
+            program: *program,
+        });
     }
     found
 }

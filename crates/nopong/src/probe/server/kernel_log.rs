@@ -215,10 +215,11 @@ pub(super) fn mac(records: Result<&[Record], &Why>) -> Result<Mac, Why> {
     let audit = String::from_utf8_lossy(&audit);
     let lines = audit.lines().chain(records.unwrap_or(&[]).iter().map(|r| r.text.as_str()));
     let mut denials: Vec<MacDenial> = lines.filter_map(denial).collect();
-    if denials.is_empty() && audit.is_empty() {
-        if let Err(why) = records {
-            return Err(why.clone());
-        }
+    if denials.is_empty()
+        && audit.is_empty()
+        && let Err(why) = records
+    {
+        return Err(why.clone());
     }
     denials.sort_by_key(|d| std::cmp::Reverse(d.at));
     denials.dedup();
