@@ -104,7 +104,7 @@ impl Cause for ConfigNotApplied {
     fn weigh(&self, case: &Case<'_>) -> Vec<Reason> {
         let (Some(config), Some(process)) = (case.config(), case.process()) else { return Vec::new() };
         // Another instance's file says nothing about this one.
-        if config.pid.is_some_and(|pid| pid != process.pid) {
+        if config.pid.is_some_and(|pid| pid != process.pid) || config.file.is_none() {
             return Vec::new();
         }
         let Some(says) = unapplied(case, config) else { return Vec::new() };

@@ -19,7 +19,7 @@ static META: Meta = Meta {
 };
 
 /// A kill and the end of the unit are one event when they are no further apart than this, in seconds.
-const SAME: u64 = 10;
+const SAME: u64 = 2;
 /// A kill is news for so long, in seconds.
 const RECENT: u64 = 3600;
 
@@ -69,6 +69,13 @@ fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
             reasons.push(Reason::confirms("oom", sentence(kill)));
         }
         Some((kill, _)) if killed(down) => reasons.push(Reason::strong("oom", sentence(kill))),
+        // SIGKILL is what the OOM killer sends; whether it did, only its log tells.
+        None if reasons.is_empty() && case.server.oom.get().is_none() && killed(down) => {
+            reasons.push(Reason::strong(
+                "unit",
+                "the server ended by SIGKILL, and the kernel's log could not be read",
+            ));
+        }
         None if reasons.is_empty() && case.server.oom.get().is_some() && down.unit.is_some() => {
             reasons.push(Reason::rules_out("oom", "the kernel's log has no OOM kill of Redis"));
         }

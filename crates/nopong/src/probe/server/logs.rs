@@ -272,6 +272,16 @@ fn files(configs: &[Config], target: Option<&str>) -> Vec<(String, String)> {
         if let Some(path) = log_of(config) {
             found.push((config.unit.clone().unwrap_or_else(|| path.clone()), path));
         }
+        // Beside a server started by hand: what a unit that wanted the same port said of it.
+        let rival = |c: &&Config| {
+            let server = c.unit.as_ref().is_some_and(|u| !u.contains("sentinel"));
+            config.unit.is_none() && c.pid.is_none() && server && c.value("port") == config.value("port")
+        };
+        for config in configs.iter().skip(1).filter(rival).take(2) {
+            if let (Some(unit), Some(path)) = (config.unit.clone(), log_of(config)) {
+                found.push((unit, path));
+            }
+        }
         // A readable configuration that names no log has none.
         if !config.settings.is_empty() {
             return found;
