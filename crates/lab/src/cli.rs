@@ -32,6 +32,16 @@ enum Verb {
         #[arg(long)]
         no_nopong: bool,
     },
+    /// Fix what is broken in the scenarios that have a fix, look as the client does, undo, compare
+    Fix {
+        /// Parts of scenario names; all without any
+        filters: Vec<String>,
+        #[arg(long, default_value_t = 2)]
+        jobs: usize,
+        /// Kill the fix at every point of its journal instead (a build with debug assertions)
+        #[arg(long)]
+        kill: bool,
+    },
     /// List the scenarios and the causes they stand for
     List { filters: Vec<String> },
     /// Boot a lab that stays, addressed by name
@@ -100,6 +110,11 @@ fn act(verb: Verb) -> Result<ExitCode, Fail> {
                 return Err("no nopong to test: build it, set NOPONG_BIN, or say --no-nopong".into());
             }
             report::run(&scenarios, binary.as_deref(), jobs.max(1), json.as_deref())
+        }
+        Verb::Fix { filters, jobs, kill } => {
+            let scenarios = scenario::load(&scenario::folder(), &filters)?;
+            let binary = nopong().ok_or("no nopong to test: build it, or set NOPONG_BIN")?;
+            crate::fix::run(&scenarios, &binary, jobs, kill)
         }
         Verb::Tree => std::thread::scope(|s| {
             let making: Vec<_> = tree::RECIPES.iter().map(|r| s.spawn(|| tree::ready(r.name))).collect();

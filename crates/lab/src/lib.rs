@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod expect;
+pub mod fix;
 pub mod instance;
 pub mod needs;
 pub mod net;

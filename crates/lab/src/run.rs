@@ -122,7 +122,7 @@ fn perform(lab: &Instance, text: &str) -> Result<(), Fail> {
     if out.ok() { Ok(()) } else { Err(format!("step `{text}`: {}", out.brief())) }
 }
 
-fn ask(lab: &Instance, text: &str) -> Result<Output, Fail> {
+pub fn ask(lab: &Instance, text: &str) -> Result<Output, Fail> {
     let (place, script) = step(text);
     lab.exec(place, "app", script, CLIENT)
 }

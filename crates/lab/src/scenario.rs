@@ -44,6 +44,8 @@ pub struct Scenario {
     pub secrets: Vec<String>,
     #[serde(default, rename = "run")]
     pub runs: Vec<Expect>,
+    /// What `nopong fix` makes of it.
+    pub fix: Option<crate::fix::Fix>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
