@@ -147,7 +147,7 @@ fn plain(value: &resp::Value) -> Result<Vec<String>, String> {
 }
 
 /// The password that a configuration file sets, read at the moment it is needed.
-fn requirepass_of(path: &str) -> Option<Secret> {
+pub fn requirepass_of(path: &str) -> Option<Secret> {
     let text = sys::read(path, sys::FILE_MAX).ok()?;
     let document = redis_conf::Document::parse(&text);
     let line = *document.find("requirepass").last()?;
@@ -200,7 +200,7 @@ impl Change for ConfigSet {
         }
     }
 
-    fn is_ours(&self, now: &State) -> bool {
+    fn is_ours(&self, now: &State, _before: &State) -> bool {
         if self.is_secret {
             now["set"] == true
         } else {

@@ -175,7 +175,7 @@ impl Change for EditFile {
         replace(&real_path(&self.path)?, &content)
     }
 
-    fn is_ours(&self, now: &State) -> bool {
+    fn is_ours(&self, now: &State, _before: &State) -> bool {
         now["sha256"] == self.after.as_str()
     }
 
@@ -197,6 +197,19 @@ impl Change for EditFile {
             return Err(Fault::conflict(format!("{} is not as it was left; nothing written", self.path)));
         }
         replace(&real, &old)
+    }
+
+    fn tidy(&self) {
+        let Ok(real) = real_path(&self.path) else { return };
+        let (Some(directory), Some(name)) = (real.parent(), real.file_name()) else { return };
+        // Only what `replace` names so, of whichever process.
+        let ours = format!(".{}.nopong-", name.to_string_lossy());
+        for file in sys::list(directory, 10_000).unwrap_or_default() {
+            let left = file.to_str().and_then(|f| f.strip_prefix(ours.as_str()));
+            if left.is_some_and(|pid| !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit())) {
+                drop(std::fs::remove_file(directory.join(&file)));
+            }
+        }
     }
 }
 
@@ -234,6 +247,7 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), Fault> {
         file.set_permissions(old.permissions())?;
         copy_attributes(path, &beside)?;
         file.sync_all()?;
+        super::point();
         std::fs::rename(&beside, path)?;
         File::open(directory)?.sync_all()
     };
@@ -285,7 +299,7 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
         // What undo has is what was stored: the content is not in it.
         let stored: EditFile = serde_json::from_str(&serde_json::to_string(&change).unwrap()).unwrap();
-        assert!(stored.is_ours(&stored.observe().unwrap()));
+        assert!(stored.is_ours(&stored.observe().unwrap(), &state));
         stored.restore(&state).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
         std::fs::remove_dir_all(&dir).unwrap();

@@ -12,7 +12,7 @@ mod rules;
 mod timer;
 mod unit_state;
 
-pub use config_set::{ConfigSet, Door};
+pub use config_set::{ConfigSet, Door, requirepass_of};
 pub use edit_file::EditFile;
 pub use journal::{Journal, Place, Receipt};
 pub use ownership::Ownership;
@@ -21,6 +21,8 @@ pub use rules::{Firewalld, Iptables, Nft, Ufw};
 pub use timer::Timer;
 pub use unit_state::UnitState;
 
+#[cfg(debug_assertions)]
+use crate::sys;
 use serde::{Deserialize, Serialize};
 
 /// What something looks like, as data: compared, stored in the receipt, never with a secret in it.
@@ -57,9 +59,23 @@ pub trait Change {
     /// Makes the change.
     fn apply(&mut self, before: &State) -> Result<(), Fault>;
     /// `now` is what this change leaves behind, even when nobody could write that down.
-    fn is_ours(&self, now: &State) -> bool;
+    fn is_ours(&self, now: &State, before: &State) -> bool;
     /// Puts `before` back.
     fn restore(&self, before: &State) -> Result<(), Fault>;
+    /// Removes what a kill in the middle left lying about.
+    fn tidy(&self) {}
+}
+
+/// Where a test kills the process: at the point whose number `NOPONG_DIE_AFTER` says. Nothing in a release build.
+fn point() {
+    #[cfg(debug_assertions)]
+    {
+        static PASSED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(1);
+        let number = PASSED.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if sys::env("NOPONG_DIE_AFTER").and_then(|n| n.parse().ok()) == Some(number) {
+            drop(nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL));
+        }
+    }
 }
 
 /// Every kind of change, as the receipt stores it. Kinds are added, never renamed: old receipts load for ever.
@@ -119,12 +135,17 @@ impl Action {
 
 /// Makes every change in order, each written down and synced first. Stops at the first that fails.
 pub fn apply(journal: &mut Journal, actions: &mut [Action]) -> Result<(), Fault> {
+    let first = journal.receipt().steps.len();
     for (number, action) in actions.iter_mut().enumerate() {
+        let number = first + number;
         let before = action.change().observe()?;
         journal.intend(number, action, &before)?;
+        point();
         action.change_mut().apply(&before)?;
+        point();
         let after = action.change().observe()?;
         journal.done(number, &after)?;
+        point();
     }
     Ok(())
 }
@@ -143,7 +164,10 @@ pub fn undo(journal: &mut Journal) -> Undone {
     let mut undone = Undone::default();
     for step in journal.receipt().open_steps() {
         let change = step.action.change();
-        match put_back(change, &step.before, step.after.as_ref()) {
+        let done = put_back(change, &step.before, step.after.as_ref());
+        change.tidy();
+        point();
+        match done {
             Ok(changed) => {
                 if changed {
                     undone.restored.push(change.says());
@@ -169,7 +193,7 @@ fn put_back(change: &dyn Change, before: &State, after: Option<&State>) -> Resul
         // Killed before the change was made, or somebody put it back: nothing to do.
         return change.restore_if_unseen(before);
     }
-    if after != Some(&now) && !change.is_ours(&now) {
+    if after != Some(&now) && !change.is_ours(&now, before) {
         return Err(Fault::conflict("somebody changed it since; left as it is"));
     }
     change.restore(before)?;

@@ -26,6 +26,7 @@ impl Ownership {
             return Err(Fault::new(format!("{} is a link; name what it points to", self.path)));
         }
         std::os::unix::fs::chown(&self.path, uid, gid).map_err(fault)?;
+        super::point();
         match mode {
             Some(mode) => {
                 std::fs::set_permissions(&self.path, std::fs::Permissions::from_mode(mode)).map_err(fault)
@@ -65,8 +66,11 @@ impl Change for Ownership {
         self.set(self.uid, self.gid, self.mode)
     }
 
-    fn is_ours(&self, now: &State) -> bool {
-        let is = |key: &str, wanted: Option<u32>| wanted.is_none_or(|w| now[key] == w);
+    fn is_ours(&self, now: &State, before: &State) -> bool {
+        // Killed between owner and mode, one of them is still as before.
+        let is = |key: &str, wanted: Option<u32>| {
+            now[key] == before[key] || wanted.is_some_and(|w| now[key] == w)
+        };
         is("uid", self.uid) && is("gid", self.gid) && is("mode", self.mode)
     }
 

@@ -54,7 +54,7 @@ impl Change for Restart {
         if self.when == When::Now { self.restart() } else { Ok(()) }
     }
 
-    fn is_ours(&self, _now: &State) -> bool {
+    fn is_ours(&self, _now: &State, _before: &State) -> bool {
         true
     }
 

@@ -73,7 +73,7 @@ impl Change for Ufw {
             std::iter::once("prepend").chain(rule.iter().map(String::as_str)).collect();
         must("ufw", &arguments).map(drop)
     }
-    fn is_ours(&self, now: &State) -> bool {
+    fn is_ours(&self, now: &State, _before: &State) -> bool {
         now["present"] == true
     }
     fn restore(&self, _before: &State) -> Result<(), Fault> {
@@ -152,12 +152,13 @@ impl Change for Firewalld {
         if before["now"] != true {
             self.change("add", false)?;
         }
+        super::point();
         if before["permanent"] != true {
             self.change("add", true)?;
         }
         Ok(())
     }
-    fn is_ours(&self, now: &State) -> bool {
+    fn is_ours(&self, now: &State, _before: &State) -> bool {
         // Killed between the two it is half there: still ours.
         now["now"] == true || now["permanent"] == true
     }
@@ -246,7 +247,7 @@ impl Change for Nft {
         let words = self.insert().join(" ");
         must("nft", &[&words]).map(drop)
     }
-    fn is_ours(&self, now: &State) -> bool {
+    fn is_ours(&self, now: &State, _before: &State) -> bool {
         now["handles"].as_array().is_some_and(|h| !h.is_empty())
     }
     fn restore(&self, before: &State) -> Result<(), Fault> {
@@ -271,7 +272,10 @@ impl Change for Nft {
 pub struct Iptables {
     /// `iptables`, `ip6tables`, `iptables-legacy`, `ip6tables-legacy`.
     pub tool: String,
-    /// Chain of the filter table.
+    /// Table.
+    #[serde(default = "filter")]
+    pub table: String,
+    /// Chain.
     pub chain: String,
     /// Place, from 1.
     pub place: u32,
@@ -279,6 +283,10 @@ pub struct Iptables {
     pub source: String,
     /// Port.
     pub port: u16,
+}
+
+fn filter() -> String {
+    "filter".to_owned()
 }
 
 impl Iptables {
@@ -311,7 +319,7 @@ impl Iptables {
     fn run(&self, verb: &[&str]) -> Result<(i32, String), Fault> {
         let specification = self.specification();
         // -w: another program may hold the lock of the tables.
-        let arguments: Vec<&str> = ["-w", "5"]
+        let arguments: Vec<&str> = ["-w", "5", "-t", &self.table]
             .into_iter()
             .chain(verb.iter().copied())
             .chain(specification.iter().map(String::as_str))
@@ -325,7 +333,9 @@ impl Change for Iptables {
         format!("{} {}: allow {} to TCP port {}", self.tool, self.chain, self.source, self.port)
     }
     fn command(&self) -> Option<String> {
-        Some(format!("{} -I {} {} {}", self.tool, self.chain, self.place, self.specification().join(" ")))
+        let table = if self.table == "filter" { String::new() } else { format!(" -t {}", self.table) };
+        let rule = self.specification().join(" ");
+        Some(format!("{}{table} -I {} {} {rule}", self.tool, self.chain, self.place))
     }
     fn observe(&self) -> Result<State, Fault> {
         let (code, text) = self.run(&["-C", &self.chain])?;
@@ -346,7 +356,7 @@ impl Change for Iptables {
             }
         }
     }
-    fn is_ours(&self, now: &State) -> bool {
+    fn is_ours(&self, now: &State, _before: &State) -> bool {
         now["present"] == true
     }
     fn restore(&self, _before: &State) -> Result<(), Fault> {

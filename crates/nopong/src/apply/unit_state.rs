@@ -81,6 +81,7 @@ impl Change for UnitState {
 
     fn apply(&mut self, _before: &State) -> Result<(), Fault> {
         for word in self.words() {
+            super::point();
             let failed = systemctl(&[&word, "--", &self.unit], VERB);
             // A unit that never failed has nothing to reset.
             if word != "reset-failed" {
@@ -90,11 +91,12 @@ impl Change for UnitState {
         Ok(())
     }
 
-    fn is_ours(&self, now: &State) -> bool {
+    fn is_ours(&self, now: &State, before: &State) -> bool {
+        // Killed between two of its words, some of it is still as before.
         let enabled = now["file"] == "enabled" || now["file"] == "enabled-runtime";
-        (!self.start || now["runs"] == true)
-            && (!self.enable || enabled)
-            && (!self.unmask || now["file"] != "masked")
+        let runs = now["runs"] == before["runs"] || (self.start && now["runs"] == true);
+        let file = now["file"] == before["file"] || (self.enable && enabled) || self.unmask;
+        runs && file
     }
 
     fn restore(&self, before: &State) -> Result<(), Fault> {
@@ -106,6 +108,9 @@ impl Change for UnitState {
         }
         if before["file"] == "masked" {
             systemctl(&["mask", "--", &self.unit], VERB)?;
+        }
+        if before["file"] == "masked-runtime" {
+            systemctl(&["mask", "--runtime", "--", &self.unit], VERB)?;
         }
         Ok(())
     }

@@ -141,7 +141,7 @@ pub(crate) fn source(case: &Case<'_>) -> Option<String> {
 }
 
 /// The network of an address: `10.0.0.0/24`.
-fn network(ip: IpAddr, prefix: u8) -> String {
+pub(crate) fn network(ip: IpAddr, prefix: u8) -> String {
     match ip {
         IpAddr::V4(v4) => {
             let mask = u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0);

@@ -57,7 +57,11 @@ impl Verb for Fix {
             Err(no) => return self.no_plan(&file, &diagnosis, no),
         };
         let ask = !self.yes && !self.dry_run && sys::is_terminal();
-        io::emit(words(&plan, &file).as_bytes())?;
+        self.show(&plan, &file)?;
+        if !nix::unistd::geteuid().is_root() && needs_root(&plan) {
+            io::say("nothing was changed: this plan needs root; run it with sudo, or its commands by hand");
+            return Ok(exit::of(&diagnosis));
+        }
         if self.dry_run || (!self.yes && !ask) {
             io::say("nothing was changed; `--yes` applies this plan");
             return Ok(exit::of(&diagnosis));
@@ -109,6 +113,14 @@ impl Fix {
         Ok(code)
     }
 
+    /// The plan, before anything is done.
+    fn show(&self, plan: &Plan, file: &CaseFile) -> Result<(), Fail> {
+        match self.shown.format {
+            crate::report::Format::Json => io::emit(json(plan).as_bytes()),
+            _ => io::emit(words(plan, file).as_bytes()),
+        }
+    }
+
     fn apply(&self, request: &probe::Request, file: &CaseFile, mut plan: Plan) -> Result<u8, Fail> {
         let place = Place::default_for_user();
         let failed = |f: apply::Fault| Fail {
@@ -121,15 +133,17 @@ impl Fix {
             true => Some(Timer::arm(journal.id(), self.confirm_within).map_err(failed)?),
             false => None,
         };
-        let outcome = apply::apply(&mut journal, &mut plan.actions)
-            .map_err(|f| f.says)
-            .and_then(|()| self.verify(request, file, &plan));
+        let outcome = self.work(request, file, &mut journal, &mut plan);
         let code = match outcome {
             Ok(says) => {
                 if let Err(fault) = journal.close("verified") {
                     io::say(&fault.says);
                 }
-                io::emit(said(&plan, &says, journal.id()).as_bytes())?;
+                let said = said(&plan, &says, journal.id());
+                match self.shown.format {
+                    crate::report::Format::Json => io::say(said.trim_end()),
+                    _ => io::emit(said.as_bytes())?,
+                }
                 exit::PONG
             }
             Err(why) => {
@@ -144,13 +158,45 @@ impl Fix {
         Ok(code)
     }
 
+    /// Applies and verifies; what shows up behind the first obstacle, and can be removed as well, is removed in turn.
+    fn work(
+        &self,
+        request: &probe::Request,
+        before: &CaseFile,
+        journal: &mut Journal,
+        plan: &mut Plan,
+    ) -> Result<String, String> {
+        apply::apply(journal, &mut plan.actions).map_err(|f| f.says)?;
+        for _ in 1..ROUNDS {
+            let (file, why) = match self.verify(request, before, plan)? {
+                Verified::Pong(says) => return Ok(says),
+                Verified::Other(file, why) => (file, why),
+            };
+            let diagnosis = diagnosis::diagnose(&file);
+            let wish = self.wish().map_err(|f| f.says)?;
+            let wish = Wish { only: None, ..wish };
+            let mut further = plan::plan(&Case::new(&file), &diagnosis, &wish).map_err(|_| why)?;
+            self.show(&further, &file).map_err(|f| f.says)?;
+            if !self.yes && !sys::ask_yes("this was behind it; apply this as well? [y/N] ") {
+                return Err(format!("declined what was behind it: {}", further.cause));
+            }
+            apply::apply(journal, &mut further.actions).map_err(|f| f.says)?;
+            plan.take(further);
+        }
+        match self.verify(request, before, plan)? {
+            Verified::Pong(says) => Ok(says),
+            Verified::Other(_, why) => Err(why),
+        }
+    }
+
     /// Looks again, as the client did. A service may take a moment to listen.
-    fn verify(&self, request: &probe::Request, before: &CaseFile, plan: &Plan) -> Result<String, String> {
+    fn verify(&self, request: &probe::Request, before: &CaseFile, plan: &Plan) -> Result<Verified, String> {
         let mut request = request.clone();
-        if let (Some(secret), None) = (&plan.new_password, &request.target.password) {
-            request.target.password = Some(secret.clone());
+        if request.target.password.is_none() {
+            request.target.password = plan.new_password.clone();
         }
         request.everything = before.ask.client.is_some();
+        let began = sys::now();
         let deadline = sys::now() + Duration::from_secs(10).max(request.timeout);
         loop {
             let file = probe::look(&request);
@@ -159,7 +205,23 @@ impl Fix {
             let gone =
                 !diagnosis.warnings.iter().chain(&diagnosis.causes).any(|f| f.cause.meta().id == plan.cause);
             if case.symptom == Symptom::Pong && gone {
-                return Ok(diagnosis.symptom);
+                return Ok(Verified::Pong(diagnosis.symptom));
+            }
+            // A server with a password of its own: that a client who knows it gets through is what is verified.
+            if case.error_word() == Some("NOAUTH")
+                && request.target.password.is_none()
+                && let Some(secret) = case.config().and_then(|c| c.file.as_deref()).and_then(apply::requirepass_of)
+            {
+                request.target.password = Some(secret);
+                continue;
+            }
+            // Something else than before, confirmed, and for longer than a service takes to listen.
+            let other = diagnosis.causes.first().is_some_and(|f| {
+                f.band == diagnosis::Band::Confirmed && f.cause.meta().id != plan.cause
+            });
+            if gone && other && sys::now() > began + MOMENT {
+                let why = format!("expected PONG, got: {}", diagnosis.symptom);
+                return Ok(Verified::Other(Box::new(file), why));
             }
             let loading = case.error_word() == Some("LOADING");
             if sys::now() > deadline && !loading {
@@ -169,6 +231,43 @@ impl Fix {
             std::thread::sleep(Duration::from_millis(if loading { 500 } else { 50 }));
         }
     }
+}
+
+/// Obstacles removed one behind the other; a chain of bind, protected mode and firewall has three.
+const ROUNDS: usize = 4;
+/// A start that systemd calls done listens within this.
+const MOMENT: Duration = Duration::from_millis(300);
+
+/// What verification saw.
+enum Verified {
+    /// PONG, in words.
+    Pong(String),
+    /// The obstacle is gone and another one is there.
+    Other(Box<CaseFile>, String),
+}
+
+/// Everything but a setting of the running server.
+fn needs_root(plan: &Plan) -> bool {
+    plan.actions.iter().any(|a| !matches!(a, apply::Action::ConfigSet(_)))
+}
+
+/// The plan as a document.
+fn json(plan: &Plan) -> String {
+    let step = |(says, command, diff): (String, Option<String>, Option<String>)| {
+        serde_json::json!({ "says": says, "command": command, "diff": diff })
+    };
+    let steps: Vec<_> = plan::shown(plan).into_iter().map(step).collect();
+    let document = serde_json::json!({
+        "schema_version": 1,
+        "cause": plan.cause,
+        "title": plan.title,
+        "risk": plan.risk.map(|r| r.word()),
+        "steps": steps,
+        "also": plan.also,
+        "noticed_by": plan.noticed_by,
+        "advice": plan.advice,
+    });
+    format!("{document:#}\n")
 }
 
 /// `10.0.0.5`, `10.0.0.0/24`, `fd00::/64`; not the whole world.

@@ -2,6 +2,7 @@
 
 use super::{Draft, NoPlan, door, served_address, start};
 use crate::apply::{Action, ConfigSet};
+use crate::diagnosis::Symptom;
 use crate::secret::Secret;
 
 /// Length of a generated password: 32 letters and digits have about 190 bits.
@@ -11,7 +12,29 @@ const PASSWORD: usize = 32;
 pub(super) fn bind(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
     let address = served_address(draft.case)
         .ok_or_else(|| NoPlan::Refused("this machine has no address for other hosts".to_owned()))?;
-    password_unless_set(draft)?;
+    bind_to(draft, address)
+}
+
+/// The address dialled is this machine's, and of a family that Redis does not listen on.
+pub(super) fn family(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
+    let unheard = |a: &std::net::SocketAddr| draft.case.listener_for(*a).is_none();
+    let own = |ip: std::net::IpAddr| {
+        draft.case.server.address.get().is_some_and(|all| all.iter().any(|a| a.address == ip))
+    };
+    let dialled = draft.case.dialled();
+    let address = dialled
+        .iter()
+        .find(|a| unheard(a))
+        .map(std::net::SocketAddr::ip)
+        .filter(|ip| own(*ip) || crate::cause::common::is_loopback(*ip))
+        .ok_or(NoPlan::Advice(None))?;
+    bind_to(draft, address)
+}
+
+fn bind_to(draft: &mut Draft<'_>, address: std::net::IpAddr) -> Result<(), NoPlan> {
+    if !crate::cause::common::is_loopback(address) {
+        password_unless_set(draft)?;
+    }
     let config = draft.case.config().ok_or(NoPlan::Advice(None))?;
     let now = config.value("bind").unwrap_or("127.0.0.1 -::1").to_owned();
     let mut words: Vec<String> = now.split_whitespace().map(str::to_owned).collect();
@@ -89,6 +112,10 @@ fn generate() -> Result<String, NoPlan> {
 fn can_set(draft: &Draft<'_>, directive: &str) -> bool {
     let talk = draft.case.server.inside.get().or_else(|| draft.case.talk());
     let version = talk.and_then(|t| t.info("redis_version")).unwrap_or_default();
+    // A server that wants a password tells the probes nothing; the file's lets us in, and a refusal is rolled back.
+    if version.is_empty() {
+        return set_on(draft, directive, None).is_some_and(|set| set.change().observe().is_ok());
+    }
     let mut parts = version.split('.').map(|p| p.parse::<u32>().unwrap_or(0));
     let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
     let since = match directive {
@@ -97,6 +124,19 @@ fn can_set(draft: &Draft<'_>, directive: &str) -> bool {
         _ => (2, 8),
     };
     door(draft.case).is_some() && version >= since
+}
+
+/// The setting of a directive on the running server.
+fn set_on(draft: &Draft<'_>, directive: &str, value: Option<&str>) -> Option<Action> {
+    Some(Action::ConfigSet(ConfigSet {
+        door: door(draft.case)?,
+        directive: directive.to_owned(),
+        value: value.map(str::to_owned),
+        secret: None,
+        is_secret: false,
+        file: draft.file().ok(),
+        login: None,
+    }))
 }
 
 /// A bind address that is not (yet) on this machine becomes optional (`-`, Redis 6.2).
@@ -149,12 +189,28 @@ pub(super) fn apply_file(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
         .is_some_and(|b| b.split_whitespace().any(|w| ["*", "0.0.0.0", "::", "-::*"].contains(&w)));
     let bare =
         config.default_user_has_password == Some(false) && config.value("protected-mode") == Some("no");
-    if opens && bare {
-        return Err(NoPlan::Refused(
-            "the file would open the server to everybody without a password: set requirepass first"
-                .to_owned(),
-        ));
+    let mut differ: Vec<(String, String)> = config
+        .disagree
+        .iter()
+        .filter(|(name, ..)| ["bind", "port", "protected-mode"].contains(&name.as_str()))
+        .map(|(name, file, _)| (name.clone(), file.clone()))
+        .collect();
+    // Only what keeps the client out: the rest may differ on purpose.
+    if draft.case.symptom == Symptom::Refused {
+        differ.retain(|(name, _)| name != "protected-mode");
     }
+    let secrets = config.disagree.iter().any(|(name, ..)| ["requirepass", "user", "aclfile"].contains(&name.as_str()));
+    if opens && bare {
+        password_unless_set(draft)?;
+    }
+    // Set at run time where the server takes it: no restart, and an undo that brings the old setting back.
+    if !secrets && !differ.is_empty() && differ.iter().all(|(name, _)| can_set(draft, name)) {
+        for (name, value) in differ {
+            draft.running.extend(set_on(draft, &name, Some(&value)));
+        }
+        return Ok(());
+    }
+    draft.plan.advice.push("an undo cannot bring back what the process had before the restart".to_owned());
     draft.restart = true;
     Ok(())
 }
@@ -162,6 +218,10 @@ pub(super) fn apply_file(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
 /// A refused line, where the right one is evident: overlapping binds.
 pub(super) fn repair(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
     let config = draft.case.config().ok_or(NoPlan::Advice(None))?;
+    let closed = |p: &crate::evidence::server::NeededPath| p.purpose == "config" && p.usable == Some(false);
+    if draft.case.server.storage.get().is_some_and(|s| s.paths.iter().any(closed)) {
+        return super::storage::owner(draft, true);
+    }
     let error = config.errors.first().ok_or(NoPlan::Advice(None))?;
     let bind = config.value("bind").unwrap_or_default().to_owned();
     let all_v4 = bind.split_whitespace().any(|w| w == "0.0.0.0" || w == "*");

@@ -50,6 +50,17 @@ pub struct Plan {
     pub risk: Option<Risk>,
 }
 
+impl Plan {
+    /// What a further plan, applied after this one, adds to the end's words.
+    pub fn take(&mut self, further: Self) {
+        self.also.push(std::mem::replace(&mut self.cause, further.cause));
+        self.also.extend(further.also);
+        self.advice.extend(further.advice);
+        self.noticed_by.extend(further.noticed_by);
+        self.new_password = self.new_password.take().or(further.new_password);
+    }
+}
+
 /// Why there is no plan of actions.
 #[derive(Debug)]
 pub enum NoPlan {
@@ -148,7 +159,11 @@ pub fn plan(case: &Case<'_>, diagnosis: &Diagnosis, wish: &Wish) -> Result<Plan,
             None => return Err(NoPlan::Nothing("the target answers PONG".to_owned())),
         },
     };
-    if finding.band != crate::diagnosis::Band::Confirmed && wish.only.is_none() {
+    // Of what it died may be open; that it does not run is not, and a start harms nothing.
+    let only_start = matches!(finding.cause.meta().id, "crashed" | "service-stopped")
+        && finding.band == crate::diagnosis::Band::Likely
+        && case.process().is_none();
+    if finding.band != crate::diagnosis::Band::Confirmed && wish.only.is_none() && !only_start {
         return Err(NoPlan::Refused(format!(
             "{} is not confirmed: what it rests on is above; `--only {}` takes it as given",
             finding.cause.meta().id,
@@ -191,12 +206,13 @@ fn remedy(draft: &mut Draft<'_>, id: &str, finding: &Finding) -> Result<(), NoPl
             start::start(draft, id == "service-masked")
         }
         "bind-loopback-only" | "bind-other-address" => config::bind(draft),
+        "family-mismatch" => config::family(draft),
         "protected-mode" => config::password(draft),
         "bind-address-missing" => config::optional_binds(draft),
         "tcp-port-disabled" => config::port(draft),
         "config-not-applied" => config::apply_file(draft),
         "config-invalid" => config::repair(draft),
-        "storage-unwritable" | "tls-material-unusable" => storage::owner(draft),
+        "storage-unwritable" | "tls-material-unusable" => storage::owner(draft, false),
         "server-firewall-drops" | "server-firewall-rejects" => rules::allow(draft),
         _ => Err(NoPlan::Advice(finding.fix.clone())),
     }
@@ -230,12 +246,57 @@ fn finish(mut draft: Draft<'_>) -> Result<Plan, NoPlan> {
         plan.noticed_by.push("clients: the server starts".to_owned());
         plan.actions.push(Action::UnitState(start));
     }
+    open_to_the_world(draft.case, draft.wish, &plan, changes_files)?;
     plan.guarded = !draft.rules.is_empty() || (changes_files && runs);
     plan.actions.extend(draft.rules);
     if plan.actions.is_empty() {
         return Err(NoPlan::Advice(None));
     }
     Ok(plan)
+}
+
+/// Refuses what would leave a server without a password, and without protected mode, on an address of the public
+/// Internet that no rule of this machine protects. A private network is said, and left to the operator.
+fn open_to_the_world(case: &Case<'_>, wish: &Wish, plan: &Plan, changes_files: bool) -> Result<(), NoPlan> {
+    let Some(config) = case.config() else { return Ok(()) };
+    let starts = plan.actions.iter().any(|a| matches!(a, Action::Restart(_)))
+        || case.process().is_none()
+        || changes_files;
+    let bare = config.default_user_has_password == Some(false)
+        && plan.new_password.is_none()
+        && config.value("protected-mode") == Some("no");
+    if !starts || !bare || wish.force {
+        return Ok(());
+    }
+    let bind: Vec<&str> = config.value("bind").unwrap_or_default().split_whitespace().collect();
+    let all = bind.is_empty() || bind.iter().any(|w| ["*", "0.0.0.0", "::", "::*"].contains(&w.trim_start_matches('-')));
+    let served = |ip: std::net::IpAddr| all || bind.iter().any(|w| w.trim_start_matches('-') == ip.to_string());
+    let public = crate::cause::common::outside_addresses(case)
+        .into_iter()
+        .map(|a| a.address)
+        .find(|ip| is_public(*ip) && served(*ip));
+    let blocked = case.server.firewall.get().is_some_and(|f| {
+        f.verdicts.iter().any(|v| v.hook == "input" && matches!(v.verdict.as_str(), "drop" | "reject"))
+    });
+    match public {
+        Some(ip) if !blocked => Err(NoPlan::Refused(format!(
+            "the server would listen on the public address {ip} without a password: set requirepass first"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Not of RFC 1918, 6598, 4193 or 3927 and their like.
+fn is_public(ip: std::net::IpAddr) -> bool {
+    match ip.to_canonical() {
+        std::net::IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_documentation() || a == 0)
+                && !(a == 100 && (64..128).contains(&b))
+        }
+        // 2000::/3 is what IANA gives out as global unicast (RFC 4291).
+        std::net::IpAddr::V6(v6) => v6.segments()[0] & 0xe000 == 0x2000,
+    }
 }
 
 /// The address to serve: the one dialled, unless that is loopback; then the machine's own in the client's network.
@@ -338,4 +399,17 @@ pub fn shown(plan: &Plan) -> Vec<(String, Option<String>, Option<String>)> {
             (change.says(), change.command(), diff)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_public;
+
+    #[test]
+    fn public_addresses() {
+        let is = |s: &str| is_public(s.parse().expect("address"));
+        assert!(is("8.8.8.8") && is("2a01:4f8::1"));
+        assert!(!is("10.0.0.1") && !is("172.16.9.9") && !is("192.168.1.1") && !is("100.64.0.1"));
+        assert!(!is("fd00::1") && !is("fe80::1") && !is("::ffff:10.0.0.1") && !is("127.0.0.1"));
+    }
 }

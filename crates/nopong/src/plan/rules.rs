@@ -1,51 +1,74 @@
-//! Let exactly the client in, in whoever owns the rules that block it.
+//! Let exactly the client in, in whoever owns the rules that block it; the host's own dial too, where they block that.
 
 use super::{Draft, NoPlan};
 use crate::apply::{Action, Firewalld, Iptables, Nft, Ufw};
 use crate::cause::common;
 use crate::evidence::server::Verdict;
+use std::net::IpAddr;
 
-/// Plans one allow rule.
+/// Plans an allow rule for each source that is blocked.
 pub(super) fn allow(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
     let firewall = draft.case.server.firewall.get().ok_or(NoPlan::Advice(None))?;
-    let blocks = |v: &&Verdict| matches!(v.verdict.as_str(), "drop" | "reject") && v.hook != "output";
-    let verdict = firewall.verdicts.iter().find(blocks).ok_or(NoPlan::Advice(None))?;
-    let source = match &draft.wish.allow {
-        Some(allow) => allow.clone(),
-        None => draft
-            .case
-            .client_address()
-            .filter(|ip| !common::is_loopback(*ip))
-            .map(|ip| ip.to_string())
-            .filter(|ip| {
-                !draft
-                    .case
-                    .server
-                    .address
-                    .get()
-                    .is_some_and(|all| all.iter().any(|a| a.address.to_string() == *ip))
-            })
-            .ok_or_else(|| {
-                NoPlan::Refused("whom to let in is not known: say --client ADDR or --allow CIDR".to_owned())
-            })?,
-    };
-    if ["0.0.0.0/0", "::/0"].contains(&source.as_str()) {
-        return Err(NoPlan::Refused(
-            "a rule for the whole world is not made: name the clients' network".to_owned(),
-        ));
+    let blocks = |v: &&Verdict| matches!(v.verdict.as_str(), "drop" | "reject") && v.hook == "input";
+    let blocked: Vec<&Verdict> = firewall.verdicts.iter().filter(blocks).collect();
+    if blocked.is_empty() {
+        return Err(NoPlan::Advice(None));
     }
-    let port = draft.case.ask.port;
-    let action = match verdict.owner.as_deref() {
-        Some(owner) if owner.starts_with("ufw") => Action::Ufw(Ufw { source, port }),
-        Some(owner) if owner.starts_with("firewalld") => {
-            Action::Firewalld(Firewalld { zone: zone(owner, verdict), source, port })
-        }
-        Some(owner) if owner.starts_with("docker") => return Err(NoPlan::Advice(None)),
-        _ => plain(verdict, source, port)?,
+    let own = |ip: IpAddr| {
+        common::is_loopback(ip)
+            || draft.case.server.address.get().is_some_and(|all| all.iter().any(|a| a.address == ip))
     };
-    draft.rules.push(action);
+    let wished = match &draft.wish.allow {
+        Some(allow) => Some(normal(allow)?),
+        None => draft.case.client_address().filter(|ip| !own(*ip)).map(|ip| ip.to_string()),
+    };
+    let unknown = || NoPlan::Refused("whom to let in is not known: say --client ADDR or --allow CIDR".to_owned());
+    let wished = wished.ok_or_else(unknown)?;
+    let port = draft.case.ask.port;
+    let mut rules: Vec<(String, Action)> = Vec::new();
+    for verdict in blocked {
+        let source = match verdict.source.parse::<IpAddr>() {
+            Ok(ip) if own(ip) => ip.to_string(),
+            _ => wished.clone(),
+        };
+        if rules.iter().all(|(s, _)| *s != source) {
+            let action = action(verdict, source.clone(), port)?;
+            rules.push((source, action));
+        }
+    }
+    draft.rules.extend(rules.into_iter().map(|(_, action)| action));
     draft.plan.noticed_by.push("the operator: one more rule in the firewall".to_owned());
     Ok(())
+}
+
+/// The form in which the tools list it: a network's own address, no prefix for a single one.
+fn normal(text: &str) -> Result<String, NoPlan> {
+    let bad = || NoPlan::Refused(format!("{text} is no address or network"));
+    let (address, prefix) = text.split_once('/').map_or((text, None), |(a, p)| (a, Some(p)));
+    let ip: IpAddr = address.parse().map_err(|_| bad())?;
+    let most = if ip.is_ipv4() { 32 } else { 128 };
+    match prefix.map(str::parse::<u8>) {
+        None => Ok(ip.to_string()),
+        Some(Ok(0)) => Err(NoPlan::Refused(
+            "a rule for the whole world is not made: name the clients' network".to_owned(),
+        )),
+        Some(Ok(p)) if p == most => Ok(ip.to_string()),
+        Some(Ok(p)) if p < most => Ok(common::network(ip, p)),
+        Some(_) => Err(bad()),
+    }
+}
+
+fn action(verdict: &Verdict, source: String, port: u16) -> Result<Action, NoPlan> {
+    match verdict.owner.as_deref() {
+        Some(owner) if owner.starts_with("ufw") => Ok(Action::Ufw(Ufw { source, port })),
+        Some(owner) if owner.starts_with("firewalld") => {
+            Ok(Action::Firewalld(Firewalld { zone: zone(owner, verdict), source, port }))
+        }
+        Some(owner) if !["nft", "iptables", "iptables-legacy"].contains(&owner) => Err(NoPlan::Refused(format!(
+            "the rule that blocks belongs to {owner}, which would overwrite a change: allow {source} there"
+        ))),
+        _ => plain(verdict, source, port),
+    }
 }
 
 /// `firewalld, zone public` names it; else the chain does: `filter_IN_public`.
@@ -60,27 +83,28 @@ fn zone(owner: &str, verdict: &Verdict) -> String {
     named.or_else(chain).unwrap_or_else(|| "public".to_owned())
 }
 
+/// The chain's words: `inet filter input` for nft, `filter INPUT` for iptables.
 fn plain(verdict: &Verdict, source: String, port: u16) -> Result<Action, NoPlan> {
     let chain = verdict.chain.as_deref().unwrap_or_default();
     let words: Vec<&str> = chain.split_whitespace().collect();
-    let iptables = verdict.owner.as_deref().is_some_and(|o| o.contains("iptables"));
-    match (iptables, words.as_slice()) {
-        (true, [.., chain]) => {
-            let legacy = verdict.owner.as_deref().is_some_and(|o| o.contains("legacy"));
+    match words.as_slice() {
+        [table, chain] => {
             let ip = source
                 .split('/')
                 .next()
                 .and_then(|s| s.parse().ok())
                 .ok_or_else(|| NoPlan::Refused(format!("{source} is no address")))?;
+            let legacy = verdict.owner.as_deref() == Some("iptables-legacy");
             Ok(Action::Iptables(Iptables {
                 tool: Iptables::tool_for(ip, legacy),
+                table: (*table).to_owned(),
                 chain: (*chain).to_owned(),
                 place: 1,
                 source,
                 port,
             }))
         }
-        (false, [family, table, chain]) => Ok(Action::Nft(Nft {
+        [family, table, chain] => Ok(Action::Nft(Nft {
             family: (*family).to_owned(),
             table: (*table).to_owned(),
             chain: (*chain).to_owned(),
@@ -89,5 +113,44 @@ fn plain(verdict: &Verdict, source: String, port: u16) -> Result<Action, NoPlan>
             port,
         })),
         _ => Err(NoPlan::Advice(None)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{action, normal};
+    use crate::apply::Action;
+    use crate::evidence::server::Verdict;
+
+    fn of(owner: &str, chain: &str) -> Verdict {
+        Verdict {
+            owner: Some(owner.to_owned()),
+            chain: Some(chain.to_owned()),
+            rule: Some("drop".to_owned()),
+            handle: Some(7),
+            ..Verdict::default()
+        }
+    }
+
+    #[test]
+    fn each_owner_gets_its_own_kind_of_rule() {
+        let made = |owner, chain| action(&of(owner, chain), "10.0.0.9".to_owned(), 6379);
+        assert!(matches!(made("ufw, rule 3", "filter ufw-user-input"), Ok(Action::Ufw(_))));
+        assert!(
+            matches!(made("firewalld, zone dmz", "inet firewalld filter_IN_dmz"), Ok(Action::Firewalld(f)) if f.zone == "dmz")
+        );
+        assert!(matches!(made("nft", "inet filter input"), Ok(Action::Nft(n)) if n.before == Some(7)));
+        assert!(
+            matches!(made("iptables", "raw PREROUTING"), Ok(Action::Iptables(i)) if i.table == "raw" && i.chain == "PREROUTING")
+        );
+        assert!(made("fail2ban, f2b-sshd", "filter f2b-sshd").is_err());
+    }
+
+    #[test]
+    fn sources_as_the_tools_list_them() {
+        assert_eq!(normal("10.1.2.3/24").ok().as_deref(), Some("10.1.2.0/24"));
+        assert_eq!(normal("10.1.2.3/32").ok().as_deref(), Some("10.1.2.3"));
+        assert_eq!(normal("fd00::5").ok().as_deref(), Some("fd00::5"));
+        assert!(normal("0.0.0.0/0").is_err() && normal("::/0").is_err() && normal("x").is_err());
     }
 }

@@ -1,7 +1,11 @@
 //! Start the service: the canonical unit, enabled at boot, its mask and its start limit removed.
 
 use super::{Draft, NoPlan};
-use crate::apply::UnitState;
+use crate::apply::{Action, UnitState};
+use crate::sys;
+
+/// Where `systemctl enable` links aliases, and where a mask is put (systemd.unit(5)).
+const ADMIN: &str = "/etc/systemd/system";
 
 /// Plans the start of the target's unit.
 pub(super) fn start(draft: &mut Draft<'_>, masked: bool) -> Result<(), NoPlan> {
@@ -13,22 +17,40 @@ pub(super) fn start(draft: &mut Draft<'_>, masked: bool) -> Result<(), NoPlan> {
     if masked && !is_masked {
         return Err(NoPlan::Refused(format!("{} is not masked any more", unit.name)));
     }
+    let name = canonical(&unit.name);
+    if is_masked {
+        // A step of its own: whether it is enabled underneath is seen only without the mask.
+        draft.first.push(Action::UnitState(UnitState {
+            unit: name.clone(),
+            unmask: true,
+            ..UnitState::default()
+        }));
+    }
     draft.start = Some(UnitState {
-        unit: unit.name.clone(),
-        unmask: is_masked,
+        unit: name,
         reset_failed: unit.active == "failed",
         start: true,
         // A unit that somebody disabled would be down again after the next boot.
         enable: is_masked || unit.file_state.as_deref() == Some("disabled"),
+        ..UnitState::default()
     });
     Ok(())
+}
+
+/// A masked unit does not tell its aliases any more: the link of the alias does.
+fn canonical(name: &str) -> String {
+    sys::read_link(format!("{ADMIN}/{name}"))
+        .ok()
+        .and_then(|to| to.file_name().and_then(|f| f.to_str()).map(str::to_owned))
+        .filter(|to| to.ends_with(".service"))
+        .unwrap_or_else(|| name.to_owned())
 }
 
 /// After the reason of a failed start is gone: start it, without touching whether it is enabled.
 pub(super) fn again(draft: &mut Draft<'_>) {
     if let Some(unit) = draft.case.unit().filter(|_| draft.case.process().is_none()) {
         draft.start = Some(UnitState {
-            unit: unit.name.clone(),
+            unit: canonical(&unit.name),
             reset_failed: unit.active == "failed",
             start: true,
             ..UnitState::default()

@@ -4,7 +4,7 @@ use super::{Draft, NoPlan, start};
 use crate::apply::{Action, Ownership};
 
 /// Gives the server's user what stands in the way.
-pub(super) fn owner(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
+pub(super) fn owner(draft: &mut Draft<'_>, only_config: bool) -> Result<(), NoPlan> {
     let storage = draft.case.server.storage.get().ok_or(NoPlan::Advice(None))?;
     let user = draft
         .case
@@ -19,6 +19,7 @@ pub(super) fn owner(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
         .paths
         .iter()
         .filter(|p| p.usable == Some(false) && p.exists && p.read_only != Some(true))
+        .filter(|p| !only_config || p.purpose == "config")
         .collect();
     for path in &blocked {
         if is_shared(&path.path) {
@@ -32,9 +33,9 @@ pub(super) fn owner(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
         if !own {
             continue;
         }
-        let secret = path.purpose == "tls-key-file";
+        let secret = matches!(path.purpose.as_str(), "tls-key-file" | "config");
         draft.first.push(Action::Ownership(match secret {
-            // A key stays its owner's; the server's group may read it.
+            // A key or a configuration stays its owner's; the server's group may read it.
             true => Ownership {
                 path: path.path.clone(),
                 uid: None,

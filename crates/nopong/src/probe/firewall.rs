@@ -332,6 +332,7 @@ fn verdict(rules: &Rules, asked: &Asked) -> Verdict {
         moved: None,
         owner: rule.map(|r| match &r.owner {
             Some(owner) => shown(&owner.to_string()),
+            None if r.xt && r.source.contains("legacy") => "iptables-legacy".to_owned(),
             None if r.xt => "iptables".to_owned(),
             None => "nft".to_owned(),
         }),
