@@ -99,14 +99,14 @@ pub fn run(scenarios: &[Scenario], nopong: &Path, jobs: usize, kill: bool) -> Re
     });
     let outcomes = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     let failed = outcomes.iter().filter(|o| o.wrong.is_some()).count();
-    let mut times: Vec<f64> = outcomes
-        .iter()
-        .filter(|o| o.wrong.is_none() && o.then == Then::Pong)
-        .map(|o| o.seconds)
-        .collect();
+    let mut times: Vec<f64> =
+        outcomes.iter().filter(|o| o.wrong.is_none() && o.then == Then::Pong).map(|o| o.seconds).collect();
     times.sort_by(f64::total_cmp);
     if let (Some(median), Some(most)) = (times.get(times.len() / 2), times.last()) {
-        say!("fixed and undone: {}; median {median:.2} s to a verified PONG, at most {most:.2} s", times.len());
+        say!(
+            "fixed and undone: {}; median {median:.2} s to a verified PONG, at most {most:.2} s",
+            times.len()
+        );
     }
     let kills: usize = outcomes.iter().map(|o| o.kills).sum();
     if kill {
@@ -159,13 +159,13 @@ fn attempt(
     let ask = fix.ask.as_ref().or(scenario.then.as_ref()).unwrap_or(&scenario.ping);
     let password = said.lines().find_map(|l| l.split_once("shown this once: ")).map(|(_, p)| p.trim());
     let (place, script) = crate::scenario::step(ask);
-    let bare = run::ask(&lab, ask)?;
+    let bare = run::ask(&lab, scenario.then.as_ref().unwrap_or(&scenario.ping))?;
     let out = match password {
         Some(p) => {
             let login = format!("{place}: export REDISCLI_AUTH={p} VALKEYCLI_AUTH={p}; {script}");
             run::ask(&lab, &login)?
         }
-        None => bare.clone(),
+        None => run::ask(&lab, ask)?,
     };
     if !out.stdout.contains("PONG") {
         return Err(format!("the real client got no PONG after the fix: {}\n{said}", out.brief()));

@@ -73,7 +73,7 @@ fn point() {
         static PASSED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(1);
         let number = PASSED.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if sys::env("NOPONG_DIE_AFTER").and_then(|n| n.parse().ok()) == Some(number) {
-            drop(nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL));
+            let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL);
         }
     }
 }
@@ -188,29 +188,18 @@ pub fn undo(journal: &mut Journal) -> Undone {
 }
 
 fn put_back(change: &dyn Change, before: &State, after: Option<&State>) -> Result<bool, Fault> {
+    if before.get("unseen").is_some() {
+        // No state shows a restart: it is undone by doing.
+        return change.restore(before).map(|()| true);
+    }
     let now = change.observe()?;
     if now == *before {
         // Killed before the change was made, or somebody put it back: nothing to do.
-        return change.restore_if_unseen(before);
+        return Ok(false);
     }
     if after != Some(&now) && !change.is_ours(&now, before) {
         return Err(Fault::conflict("somebody changed it since; left as it is"));
     }
     change.restore(before)?;
     if change.observe()? == *before { Ok(true) } else { Err(Fault::new("it did not go back to what it was")) }
-}
-
-/// Changes whose effect no state shows (a restart) are undone by doing.
-trait Unseen {
-    fn restore_if_unseen(&self, before: &State) -> Result<bool, Fault>;
-}
-
-impl Unseen for dyn Change + '_ {
-    fn restore_if_unseen(&self, before: &State) -> Result<bool, Fault> {
-        if before.get("unseen").is_some() {
-            self.restore(before)?;
-            return Ok(true);
-        }
-        Ok(false)
-    }
 }

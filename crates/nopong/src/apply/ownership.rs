@@ -68,9 +68,8 @@ impl Change for Ownership {
 
     fn is_ours(&self, now: &State, before: &State) -> bool {
         // Killed between owner and mode, one of them is still as before.
-        let is = |key: &str, wanted: Option<u32>| {
-            now[key] == before[key] || wanted.is_some_and(|w| now[key] == w)
-        };
+        let is =
+            |key: &str, wanted: Option<u32>| now[key] == before[key] || wanted.is_some_and(|w| now[key] == w);
         is("uid", self.uid) && is("gid", self.gid) && is("mode", self.mode)
     }
 

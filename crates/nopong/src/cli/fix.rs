@@ -210,15 +210,17 @@ impl Fix {
             // A server with a password of its own: that a client who knows it gets through is what is verified.
             if case.error_word() == Some("NOAUTH")
                 && request.target.password.is_none()
-                && let Some(secret) = case.config().and_then(|c| c.file.as_deref()).and_then(apply::requirepass_of)
+                && let Some(secret) =
+                    case.config().and_then(|c| c.file.as_deref()).and_then(apply::requirepass_of)
             {
                 request.target.password = Some(secret);
                 continue;
             }
             // Something else than before, confirmed, and for longer than a service takes to listen.
-            let other = diagnosis.causes.first().is_some_and(|f| {
-                f.band == diagnosis::Band::Confirmed && f.cause.meta().id != plan.cause
-            });
+            let other = diagnosis
+                .causes
+                .first()
+                .is_some_and(|f| f.band == diagnosis::Band::Confirmed && f.cause.meta().id != plan.cause);
             if gone && other && sys::now() > began + MOMENT {
                 let why = format!("expected PONG, got: {}", diagnosis.symptom);
                 return Ok(Verified::Other(Box::new(file), why));
@@ -253,9 +255,7 @@ fn needs_root(plan: &Plan) -> bool {
 
 /// The plan as a document.
 fn json(plan: &Plan) -> String {
-    let step = |(says, command, diff): (String, Option<String>, Option<String>)| {
-        serde_json::json!({ "says": says, "command": command, "diff": diff })
-    };
+    let step = |(says, command, diff): (String, Option<String>, Option<String>)| serde_json::json!({ "says": says, "command": command, "diff": diff });
     let steps: Vec<_> = plan::shown(plan).into_iter().map(step).collect();
     let document = serde_json::json!({
         "schema_version": 1,

@@ -46,7 +46,8 @@ fn bind_to(draft: &mut Draft<'_>, address: std::net::IpAddr) -> Result<(), NoPla
     // CONFIG SET bind is taken since Redis 6.2; it opens the new sockets before it closes the old ones.
     let can = can_set(draft, "bind");
     draft.set("bind", &words, can)?;
-    draft.restart |= !can;
+    // A server that does not run reads its file when it starts.
+    draft.restart |= !can && draft.case.process().is_some();
     Ok(())
 }
 
@@ -174,7 +175,8 @@ pub(super) fn port(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
     let port = draft.case.ask.port.to_string();
     let can = can_set(draft, "port");
     draft.set("port", &[&port], can)?;
-    draft.restart |= !can;
+    // A server that does not run reads its file when it starts.
+    draft.restart |= !can && draft.case.process().is_some();
     Ok(())
 }
 
@@ -199,7 +201,8 @@ pub(super) fn apply_file(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
     if draft.case.symptom == Symptom::Refused {
         differ.retain(|(name, _)| name != "protected-mode");
     }
-    let secrets = config.disagree.iter().any(|(name, ..)| ["requirepass", "user", "aclfile"].contains(&name.as_str()));
+    let secrets =
+        config.disagree.iter().any(|(name, ..)| ["requirepass", "user", "aclfile"].contains(&name.as_str()));
     if opens && bare {
         password_unless_set(draft)?;
     }

@@ -142,6 +142,15 @@ struct Draft<'a> {
     plan: Plan,
 }
 
+/// What lets this host's own PING pass and keeps others out.
+const KEEPS_OUT: &[&str] = &[
+    "bind-loopback-only",
+    "bind-other-address",
+    "protected-mode",
+    "server-firewall-drops",
+    "server-firewall-rejects",
+];
+
 /// Makes the plan for the first cause, or for the finding that `--only` names.
 pub fn plan(case: &Case<'_>, diagnosis: &Diagnosis, wish: &Wish) -> Result<Plan, NoPlan> {
     let everything = || diagnosis.causes.iter().chain(&diagnosis.warnings).chain(&diagnosis.behind);
@@ -154,7 +163,8 @@ pub fn plan(case: &Case<'_>, diagnosis: &Diagnosis, wish: &Wish) -> Result<Plan,
             // On the Redis host its own PING passes: `--client` asks for those who are kept out.
             None if case.ask.client.is_some() => diagnosis
                 .warnings
-                .first()
+                .iter()
+                .find(|f| KEEPS_OUT.contains(&f.cause.meta().id))
                 .ok_or_else(|| NoPlan::Nothing("nothing is in the way".to_owned()))?,
             None => return Err(NoPlan::Nothing("the target answers PONG".to_owned())),
         },
@@ -189,7 +199,10 @@ pub fn plan(case: &Case<'_>, diagnosis: &Diagnosis, wish: &Wish) -> Result<Plan,
     remedy(&mut draft, finding.cause.meta().id, finding)?;
     for behind in diagnosis.behind.iter().filter(|f| f.band == crate::diagnosis::Band::Confirmed) {
         let id = behind.cause.meta().id;
-        if id != draft.plan.cause
+        // The file that is put into force says where to listen.
+        let in_file = draft.plan.cause == "config-not-applied" && id.starts_with("bind-");
+        if !in_file
+            && id != draft.plan.cause
             && !draft.plan.also.iter().any(|a| a == id)
             && remedy(&mut draft, id, behind).is_ok()
         {
@@ -252,6 +265,9 @@ fn finish(mut draft: Draft<'_>) -> Result<Plan, NoPlan> {
     if plan.actions.is_empty() {
         return Err(NoPlan::Advice(None));
     }
+    if plan.risk == Some(Risk::Safe) && plan.actions.iter().any(|a| !matches!(a, Action::UnitState(_))) {
+        plan.risk = Some(Risk::Ask);
+    }
     Ok(plan)
 }
 
@@ -269,8 +285,10 @@ fn open_to_the_world(case: &Case<'_>, wish: &Wish, plan: &Plan, changes_files: b
         return Ok(());
     }
     let bind: Vec<&str> = config.value("bind").unwrap_or_default().split_whitespace().collect();
-    let all = bind.is_empty() || bind.iter().any(|w| ["*", "0.0.0.0", "::", "::*"].contains(&w.trim_start_matches('-')));
-    let served = |ip: std::net::IpAddr| all || bind.iter().any(|w| w.trim_start_matches('-') == ip.to_string());
+    let all = bind.is_empty()
+        || bind.iter().any(|w| ["*", "0.0.0.0", "::", "::*"].contains(&w.trim_start_matches('-')));
+    let served =
+        |ip: std::net::IpAddr| all || bind.iter().any(|w| w.trim_start_matches('-') == ip.to_string());
     let public = crate::cause::common::outside_addresses(case)
         .into_iter()
         .map(|a| a.address)

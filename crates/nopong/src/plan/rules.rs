@@ -22,7 +22,8 @@ pub(super) fn allow(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
         Some(allow) => Some(normal(allow)?),
         None => draft.case.client_address().filter(|ip| !own(*ip)).map(|ip| ip.to_string()),
     };
-    let unknown = || NoPlan::Refused("whom to let in is not known: say --client ADDR or --allow CIDR".to_owned());
+    let unknown =
+        || NoPlan::Refused("whom to let in is not known: say --client ADDR or --allow CIDR".to_owned());
     let wished = wished.ok_or_else(unknown)?;
     let port = draft.case.ask.port;
     let mut rules: Vec<(String, Action)> = Vec::new();
@@ -64,9 +65,11 @@ fn action(verdict: &Verdict, source: String, port: u16) -> Result<Action, NoPlan
         Some(owner) if owner.starts_with("firewalld") => {
             Ok(Action::Firewalld(Firewalld { zone: zone(owner, verdict), source, port }))
         }
-        Some(owner) if !["nft", "iptables", "iptables-legacy"].contains(&owner) => Err(NoPlan::Refused(format!(
-            "the rule that blocks belongs to {owner}, which would overwrite a change: allow {source} there"
-        ))),
+        Some(owner) if !["nft", "iptables", "iptables-legacy"].contains(&owner) => {
+            Err(NoPlan::Refused(format!(
+                "the rule that blocks belongs to {owner}, which would overwrite a change: allow {source} there"
+            )))
+        }
         _ => plain(verdict, source, port),
     }
 }

@@ -13,6 +13,9 @@ pub(super) fn start(draft: &mut Draft<'_>, masked: bool) -> Result<(), NoPlan> {
         .case
         .unit()
         .ok_or_else(|| NoPlan::Refused("no systemd unit of Redis is known here".to_owned()))?;
+    if draft.case.process().is_some() {
+        return Err(NoPlan::Nothing(format!("{} runs already", unit.name)));
+    }
     let is_masked = unit.load_state == "masked" || unit.file_state.as_deref() == Some("masked");
     if masked && !is_masked {
         return Err(NoPlan::Refused(format!("{} is not masked any more", unit.name)));
