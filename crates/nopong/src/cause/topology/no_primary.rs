@@ -23,6 +23,10 @@ fn trouble(master: &Master) -> Option<String> {
     if flags.contains("s_down") {
         return Some(format!("this Sentinel finds {name} ({at}) down: flags {flags}"));
     }
+    // Before down-after-milliseconds have passed it is not called down yet.
+    if flags.contains("disconnected") {
+        return Some(format!("the Sentinel has no connection to {name} ({at}) itself: flags {flags}"));
+    }
     if master.address.is_none() {
         return Some(format!("the Sentinel has no address for {name}"));
     }
@@ -121,6 +125,7 @@ mod tests {
     #[test]
     fn confirmed_by_the_sentinels_word() {
         assert_eq!(first(&sentinel("master,o_down,disconnected", "")), Some(("no-primary", Band::Confirmed)));
+        assert_eq!(first(&sentinel("master,disconnected", "")), Some(("no-primary", Band::Confirmed)));
         assert_eq!(first(&sentinel("master", "slave")), Some(("no-primary", Band::Confirmed)));
     }
 
