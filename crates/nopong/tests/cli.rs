@@ -1,4 +1,9 @@
 //! The contract of the command line, checked on the built program. Needs no Redis: a thread plays one.
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test runs the program and reads what it wrote"
+)]
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

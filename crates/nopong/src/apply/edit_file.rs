@@ -3,7 +3,7 @@
 //!
 //! The receipt holds the lines that were replaced and digests of both states, not the new lines: a new line may be
 //! a password. A line that is a secret itself is never replaced.
-#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the writer of files")]
+#![expect(clippy::disallowed_methods, reason = "the writer of files")]
 
 use super::{Change, Fault, State};
 use crate::sys;

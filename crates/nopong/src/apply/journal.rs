@@ -2,7 +2,7 @@
 //!
 //! Mode 0600 in a directory of mode 0700 under /var/lib/nopong (root) or `$XDG_STATE_HOME/nopong`. A torn last line
 //! is what a kill leaves; it is ignored, because nothing was done before its line was whole and synced.
-#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "the receipt is written here")]
+#![expect(clippy::disallowed_methods, reason = "the receipt is written here")]
 
 use super::{Action, Fault, State};
 use crate::sys;

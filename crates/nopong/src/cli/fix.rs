@@ -106,7 +106,7 @@ impl Fix {
         match no {
             NoPlan::Nothing(says) => io::say(&format!("nothing to fix: {says}")),
             NoPlan::Advice(_) => {
-                io::say("nothing to apply by itself: the report says what a person has to do")
+                io::say("nothing to apply by itself: the report says what a person has to do");
             }
             NoPlan::Refused(says) => io::say(&format!("no change was planned: {says}")),
         }

@@ -1,4 +1,4 @@
-//! The command line. One file for each verb; a new one is its file, its `mod` line and its line in [`VERBS`].
+//! The command line. One file for each verb; a new one is its file, its `mod` line and its line in `VERBS`.
 //!
 //! Nothing here looks or judges: arguments become a [`crate::probe::Request`], a diagnosis becomes an exit code.
 

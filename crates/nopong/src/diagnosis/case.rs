@@ -213,10 +213,10 @@ impl<'a> Case<'a> {
     /// target's port or socket, else the one that has most to do with a server that should run.
     pub fn unit(&self) -> Option<&'a Unit> {
         let units = &self.file.server.unit.get()?.units;
-        if let Some(name) = self.process().and_then(|p| p.unit.as_deref()) {
-            if let Some(unit) = units.iter().find(|u| u.name == name || u.names.iter().any(|n| n == name)) {
-                return Some(unit);
-            }
+        if let Some(name) = self.process().and_then(|p| p.unit.as_deref())
+            && let Some(unit) = units.iter().find(|u| u.name == name || u.names.iter().any(|n| n == name))
+        {
+            return Some(unit);
         }
         // A Sentinel is meant only by its own port (sentinel.c, REDIS_SENTINEL_PORT).
         let sentinel = self.file.ask.port == 26379;

@@ -87,7 +87,7 @@ pub enum Bearing {
 pub struct Reason {
     /// How it bears.
     pub bearing: Bearing,
-    /// Id of the fact, one of [`crate::evidence::ids`].
+    /// Id of the fact, one of [`crate::evidence::IDS`].
     pub cites: &'static str,
     /// A sentence naming the thing, without a final period.
     pub says: String,

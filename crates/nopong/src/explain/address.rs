@@ -81,10 +81,11 @@ const BEFORE_NAME: &[&str] =
 pub(super) fn all(text: &str) -> Vec<Address> {
     let mut found: Vec<Address> = Vec::new();
     for token in text.split(|c: char| c.is_whitespace() || "()<>,;'\"`{}=".contains(c)) {
-        if let Some(address) = token_address(token) {
-            if !found.contains(&address) && found.len() < 32 {
-                found.push(address);
-            }
+        if let Some(address) = token_address(token)
+            && !found.contains(&address)
+            && found.len() < 32
+        {
+            found.push(address);
         }
     }
     found

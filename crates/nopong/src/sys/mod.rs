@@ -301,13 +301,10 @@ pub fn run(argv: &[&str], limit: Duration, max: usize) -> Result<Output, Why> {
     let err = reader(child.stderr.take(), 8 << 10);
     let deadline = Instant::now() + limit;
     // Both readers end when the child closes its ends; waiting on them needs no polling.
-    let (stdout, cut) = match out.recv_timeout(limit) {
-        Ok(read) => read,
-        Err(_) => {
-            drop(child.kill());
-            drop(child.wait());
-            return Err(Why::TimedOut { after_ms: limit.as_millis() as u64 });
-        }
+    let Ok((stdout, cut)) = out.recv_timeout(limit) else {
+        drop(child.kill());
+        drop(child.wait());
+        return Err(Why::TimedOut { after_ms: limit.as_millis() as u64 });
     };
     let stderr = err
         .recv_timeout(deadline.saturating_duration_since(Instant::now()))

@@ -78,13 +78,13 @@ fn differs(case: &Case<'_>, key: &str) -> Option<String> {
 fn signs(case: &Case<'_>) -> Vec<Reason> {
     let mut signs = Vec::new();
     let name = runtime::setting(case, "dbfilename").filter(|(_, name)| odd_name(name));
-    if let Some((id, dir)) = runtime::setting(case, "dir") {
-        if runs_commands(dir) || (dir == "/etc" && name.is_some()) {
-            signs.push(Reason::confirms(
-                id,
-                format!("it saves into {dir}, where other programs run what they find"),
-            ));
-        }
+    if let Some((id, dir)) = runtime::setting(case, "dir")
+        && (runs_commands(dir) || (dir == "/etc" && name.is_some()))
+    {
+        signs.push(Reason::confirms(
+            id,
+            format!("it saves into {dir}, where other programs run what they find"),
+        ));
     }
     if let Some((id, name)) = name {
         signs.push(Reason::strong(id, format!("its dump is called {name}")));
@@ -99,10 +99,10 @@ fn signs(case: &Case<'_>) -> Vec<Reason> {
     }
     let host =
         runtime::info(case, "master_host").and_then(|(id, host)| Some((id, host.parse::<IpAddr>().ok()?)));
-    if let Some((id, host)) = host.filter(|(_, host)| public(*host)) {
-        if let Some(says) = differs(case, "replicaof") {
-            signs.push(Reason::strong(id, format!("it follows {host}, an address of the internet: {says}")));
-        }
+    if let Some((id, host)) = host.filter(|(_, host)| public(*host))
+        && let Some(says) = differs(case, "replicaof")
+    {
+        signs.push(Reason::strong(id, format!("it follows {host}, an address of the internet: {says}")));
     }
     if let Some((id, module)) = runtime::setting(case, "loadmodule").filter(|(_, module)| anybodys(module)) {
         signs.push(Reason::strong(id, format!("it loads the module {module}")));

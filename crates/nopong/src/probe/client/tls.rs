@@ -112,6 +112,7 @@ pub(super) struct Wait<'a> {
 const SLICE: Duration = Duration::from_millis(50);
 
 /// Shakes hands.
+#[expect(clippy::needless_pass_by_value, reason = "the wait belongs to this handshake alone")]
 pub(super) fn handshake(
     stream: Stream,
     to: SocketAddr,
