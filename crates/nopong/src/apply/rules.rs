@@ -200,7 +200,8 @@ pub struct Nft {
 }
 
 impl Nft {
-    fn words(&self) -> String {
+    /// The rule itself.
+    pub fn words(&self) -> String {
         let family = if self.source.contains(':') { "ip6" } else { "ip" };
         format!("{family} saddr {} tcp dport {} accept comment \"nopong\"", self.source, self.port)
     }
@@ -295,7 +296,8 @@ impl Iptables {
         let family = if source.is_ipv6() { "ip6tables" } else { "iptables" };
         if legacy { format!("{family}-legacy") } else { family.to_owned() }
     }
-    fn specification(&self) -> Vec<String> {
+    /// The rule itself, after the chain.
+    pub fn specification(&self) -> Vec<String> {
         let port = self.port.to_string();
         [
             "-s",

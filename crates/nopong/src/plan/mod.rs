@@ -5,6 +5,7 @@
 
 mod config;
 mod guard;
+mod persist;
 mod rules;
 mod start;
 mod storage;

@@ -37,7 +37,16 @@ pub(super) fn allow(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
             rules.push((source, action));
         }
     }
-    draft.rules.extend(rules.into_iter().map(|(_, action)| action));
+    for (source, action) in rules {
+        match super::persist::keep(&action) {
+            Ok(edit) => draft.rules.extend(edit),
+            Err(NoPlan::Refused(why)) => return Err(NoPlan::Refused(why)),
+            Err(_) => draft.plan.advice.push(format!(
+                "the rule for {source} is gone after a reboot: add it to what loads the rules at boot"
+            )),
+        }
+        draft.rules.push(action);
+    }
     draft.plan.noticed_by.push("the operator: one more rule in the firewall".to_owned());
     Ok(())
 }
