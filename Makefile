@@ -6,7 +6,7 @@ PACKAGES = redis-server redis-tools debootstrap systemd-container iproute2 nftab
 ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes)
 APT := $(shell command -v apt-get)
 
-.PHONY: build test needs unit lab fuzz bench check docs
+.PHONY: build test needs unit lab fuzz bench check docs verdict-differential
 
 build:
 	$(CARGO) build --release -p nopong
@@ -34,9 +34,14 @@ unit:
 lab: build
 	$(CARGO) run --release -q -p lab -- run
 
+# Coverage-guided, on the stable toolchain. SECONDS_EACH: time for each target.
 fuzz:
-	@cargo +nightly fuzz --version >/dev/null 2>&1 || { echo "needs: rustup toolchain install nightly; cargo install cargo-fuzz"; exit 1; }
-	cd fuzz && for t in $$(cargo +nightly fuzz list); do cargo +nightly fuzz run $$t -- -max_total_time=$${SECONDS_EACH:-300} || exit 1; done
+	@cargo fuzz --version >/dev/null 2>&1 || { echo "needs: cargo install cargo-fuzz"; exit 1; }
+	cd fuzz && for t in $$(cargo fuzz list); do RUSTC_BOOTSTRAP=1 cargo fuzz run $$t -- -max_total_time=$${SECONDS_EACH:-300} || exit 1; done
+
+# Random rule sets loaded into namespaces, a real SYN sent, the verdict compared with what the kernel did. Needs root.
+verdict-differential:
+	VERDICT_SETS=2000 $(CARGO) test -p packet-verdict --test differential -- --nocapture
 
 bench: build
 	bench/run.sh
