@@ -8,13 +8,15 @@ use crate::evidence::server::{Firewall, Verdict};
 use crate::evidence::{CaseFile, Seen, Why};
 use crate::{sys, text};
 use packet_verdict::{Address, Hook, Outcome, Packet, Route, Ruleset};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// Limit of one listing; a set of 100,000 elements takes nft about a second.
 const LIMIT: Duration = Duration::from_secs(4);
 /// Largest listing taken.
 const LARGEST: usize = 64 << 20;
+/// Limit of the second attempt that a counter is watched for: our own hooks are passed within connect(2) itself.
+const KNOCK: Duration = Duration::from_millis(20);
 /// What the reader can run.
 pub const BY_HAND: &str = "nft list ruleset; iptables-save -c; ip6tables-save -c";
 
@@ -142,9 +144,19 @@ pub fn packet(asked: &Asked) -> Packet {
         (!own.is_empty()).then(|| own.into_iter().map(|addr| Address { addr, dev: None }).collect());
     packet.routes = routes();
     if asked.hook != Hook::Output {
-        packet.iif = dev_of(&packet.routes, asked.src).filter(|d| d != "lo");
+        packet.iif = incoming(&packet, asked.src);
     }
     packet
+}
+
+/// What the machine sends itself comes in by lo, whatever address it carries; the tables read here are the main ones,
+/// where the address's network lies on a real interface.
+fn incoming(packet: &Packet, src: IpAddr) -> Option<String> {
+    let own = packet.local.as_ref().is_some_and(|all| all.iter().any(|a| a.addr == src));
+    if own || src.is_loopback() {
+        return Some("lo".to_owned());
+    }
+    dev_of(&packet.routes, src).filter(|d| d != "lo")
 }
 
 /// The interface that the longest matching route names.
@@ -289,12 +301,55 @@ pub fn look(asked: &[Asked]) -> Result<Firewall, Why> {
             managers.push(owner.to_owned());
         }
     }
+    let mut verdicts: Vec<Verdict> = asked.iter().map(|a| verdict(&rules, a)).collect();
+    watch_counters(asked, &mut verdicts);
     Ok(Firewall {
         read: rules.read.iter().map(|r| format!("{}, {} rules", r.label, r.rules())).collect(),
         unread: rules.unread.iter().map(|(name, why)| format!("{name}: {why}")).collect(),
         managers,
-        verdicts: asked.iter().map(|a| verdict(&rules, a)).collect(),
+        verdicts,
     })
+}
+
+/// Sends one more SYN where a counting rule stops our own connection, lists again, and sees whether its counter moved.
+/// What another host sends cannot be made from here: its verdicts stay without.
+fn watch_counters(asked: &[Asked], verdicts: &mut [Verdict]) {
+    let own = sys::net::own_addresses();
+    let ours = |ip: IpAddr| ip.is_loopback() || own.contains(&ip);
+    let stops = |v: &Verdict| matches!(v.verdict.as_str(), "drop" | "reject") && v.packets.is_some();
+    let watched: Vec<usize> = asked
+        .iter()
+        .zip(&*verdicts)
+        .enumerate()
+        .filter(|(_, (a, v))| ours(a.src) && stops(v) && knock(SocketAddr::new(a.dst, a.port)))
+        .map(|(at, _)| at)
+        .collect();
+    if watched.is_empty() {
+        return;
+    }
+    let rules = read();
+    for at in watched {
+        if let (Some(asked), Some(before)) = (asked.get(at), verdicts.get_mut(at)) {
+            before.moved = moved(before, &verdict(&rules, asked));
+        }
+    }
+}
+
+/// None where the rules were changed meanwhile: another rule's counter tells nothing about this one.
+fn moved(before: &Verdict, after: &Verdict) -> Option<bool> {
+    // nft's text holds the counter's own figures: there the handle is the name.
+    let name = |v: &Verdict| if v.handle.is_some() { None } else { v.rule.clone() };
+    let same = |v: &Verdict| (v.verdict.clone(), v.chain.clone(), v.handle, name(v));
+    (same(before) == same(after)).then_some(after.packets? > before.packets?)
+}
+
+/// Dials once more; false where no packet was made (no route, no socket).
+fn knock(to: SocketAddr) -> bool {
+    use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, PermissionDenied, TimedOut};
+    match TcpStream::connect_timeout(&to, KNOCK) {
+        Ok(_) => true,
+        Err(e) => matches!(e.kind(), ConnectionRefused | HostUnreachable | PermissionDenied | TimedOut),
+    }
 }
 
 /// What is not read may block what the rest lets pass; what blocks, blocks.
@@ -350,8 +405,9 @@ pub fn with(outcome: Outcome) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{dev_of, neighbour, route_v4, route_v6, sort_out};
+    use super::{dev_of, incoming, moved, neighbour, route_v4, route_v6, sort_out};
     use crate::evidence::Why;
+    use crate::evidence::server::Verdict;
     use std::net::IpAddr;
 
     #[test]
@@ -368,6 +424,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_sent_to_oneself_comes_in_by_lo() {
+        let ip = |s: &str| s.parse::<IpAddr>().expect("address");
+        let route = packet_verdict::Route { dst: ip("10.0.0.0"), prefix: 24, dev: "eth0".to_owned() };
+        let mut packet = packet_verdict::Packet::new(ip("10.0.0.5"), ip("10.0.0.5"), 6379);
+        packet.routes = vec![route];
+        packet.local = Some(vec![packet_verdict::Address { addr: ip("10.0.0.5"), dev: None }]);
+        assert_eq!(incoming(&packet, ip("10.0.0.5")).as_deref(), Some("lo"));
+        assert_eq!(incoming(&packet, ip("127.0.0.1")).as_deref(), Some("lo"));
+        assert_eq!(incoming(&packet, ip("10.0.0.7")).as_deref(), Some("eth0"));
+    }
+
+    #[test]
     fn a_neighbour_is_of_the_same_network_and_not_ourselves() {
         let ip = |s: &str| s.parse::<IpAddr>().expect("address");
         let own = [(ip("10.0.0.5"), 24), (ip("10.0.0.6"), 24), (ip("fd00::1"), 64), (ip("10.9.9.9"), 32)];
@@ -375,6 +443,20 @@ mod tests {
         assert_eq!(neighbour(own[1].0, &own), ip("10.0.0.7"));
         assert_eq!(neighbour(own[2].0, &own), ip("fd00::2"));
         assert_eq!(neighbour(own[3].0, &own), ip("10.9.9.10"));
+    }
+
+    #[test]
+    fn a_counter_moved_only_if_it_is_the_same_rules() {
+        let rule = |handle, packets| Verdict {
+            verdict: "drop".to_owned(),
+            handle: Some(handle),
+            packets,
+            ..Verdict::default()
+        };
+        assert_eq!(moved(&rule(3, Some(4)), &rule(3, Some(5))), Some(true));
+        assert_eq!(moved(&rule(3, Some(4)), &rule(3, Some(4))), Some(false));
+        assert_eq!(moved(&rule(3, Some(4)), &rule(9, Some(5))), None);
+        assert_eq!(moved(&rule(3, Some(4)), &rule(3, None)), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The client's own machine does not let the connection out.
 
-use super::shared::rejected;
+use super::shared::{reach, rejected, stopped_by};
 use crate::cause::common::{failed, meta, own_output, rule, sh};
 use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
@@ -39,10 +39,8 @@ impl Cause for ClientFirewallBlocks {
             };
             match verdict.verdict.as_str() {
                 "drop" | "reject" if fits => {
-                    reasons.push(Reason::confirms(
-                        "client-firewall",
-                        format!("this machine's own rules {} it: {}", verdict.verdict, rule(verdict)),
-                    ));
+                    let says = format!("this machine's own rules {} it: {}", verdict.verdict, rule(verdict));
+                    reasons.extend(stopped_by(verdict, "client-firewall", says));
                 }
                 // The ICMP error passes OUTPUT too, and a rule for everything swallows it: then a refusal looks like silence.
                 "reject" if case.symptom == Symptom::TimedOut => {
@@ -63,6 +61,16 @@ impl Cause for ClientFirewallBlocks {
                         .push(Reason::weak("client-firewall", format!("not decided: {}", verdict.because)));
                 }
             }
+        }
+        // Not even the first router sees the SYN, though it sees those to another port: our own rules, or that router's.
+        let first = reach(case).filter(|r| case.symptom == Symptom::TimedOut && r.hops.is_empty());
+        if own_output(case).is_none()
+            && let Some(hop) = first.and_then(|r| r.other_hops.iter().min_by_key(|h| h.ttl))
+        {
+            reasons.push(Reason::weak(
+                "connect",
+                format!("{} answers SYNs to another port, those to port {} never get there; this machine's own rules could not be read", hop.from, case.ask.port),
+            ));
         }
         // An ICMP error from our own address, about a SYN to another host, never was on a wire.
         let own_icmp = case.dials().iter().find(|d| {

@@ -1,7 +1,7 @@
 //! Something between client and Redis host stops the connection: a router, a middlebox.
 
 use super::shared::{answered_by_icmp, foreign_rst, reach, rejected};
-use crate::cause::common::{meta, on_link, source_or_blank};
+use crate::cause::common::{meta, on_link, own_output, source_or_blank};
 use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
 use crate::evidence::client::Icmp;
@@ -89,8 +89,13 @@ impl Cause for PathFirewallBlocks {
                     "SYNs to another port get past hop {last} to {}, those to port {} do not",
                     hop.from, case.ask.port
                 );
-                reasons.push(Reason::strong("connect", says));
-                reasons.push(Reason::weak("connect", "something before that hop filters by port"));
+                if last == 0 && own_output(case).is_none_or(|v| v.verdict != "accept") {
+                    // Not even the first router answers: this machine's own rules do the same, and are not known.
+                    reasons.push(Reason::weak("connect", says));
+                } else {
+                    reasons.push(Reason::strong("connect", says));
+                    reasons.push(Reason::weak("connect", "something before that hop filters by port"));
+                }
             }
         }
         reasons

@@ -1,6 +1,6 @@
 //! The Redis host's own firewall drops the connection without an answer.
 
-use super::shared::{allow, reach};
+use super::shared::{allow, reach, stopped_by};
 use crate::cause::common::{meta, on_link, outside_input, own_input, own_output, redis_listeners, rule};
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
@@ -33,10 +33,8 @@ fn on_server(case: &Case<'_>) -> Vec<Reason> {
     if let Some(verdict) = own_input(case) {
         match verdict.verdict.as_str() {
             "drop" => {
-                reasons.push(Reason::confirms("firewall", format!("dropped by the rule {}", rule(verdict))));
-                if verdict.moved == Some(true) {
-                    reasons.push(Reason::strong("firewall", "its counter moved with our own attempt"));
-                }
+                let says = format!("dropped by the rule {}", rule(verdict));
+                reasons.extend(stopped_by(verdict, "firewall", says));
             }
             "accept" | "reject" => {
                 let unread = case.server.firewall.get().is_some_and(|f| !f.unread.is_empty());

@@ -1,7 +1,7 @@
 //! The Redis host's own firewall answers the connection with a rejection.
 
 use super::server_firewall_drops::outside;
-use super::shared::{allow, answered_by_icmp, foreign_rst, rejected};
+use super::shared::{allow, answered_by_icmp, foreign_rst, rejected, stopped_by};
 use crate::cause::common::{meta, outside_input, own_input, rule};
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
@@ -21,22 +21,22 @@ static META: Meta = Meta {
     )
 };
 
-fn on_server(case: &Case<'_>) -> Option<Reason> {
+fn on_server(case: &Case<'_>) -> Option<Vec<Reason>> {
     let verdict = own_input(case)?;
     Some(match verdict.verdict.as_str() {
-        "reject" => Reason::confirms(
-            "firewall",
-            match &verdict.with {
+        "reject" => {
+            let says = match &verdict.with {
                 Some(with) => format!("rejected with {with} by the rule {}", rule(verdict)),
                 None => format!("rejected by the rule {}", rule(verdict)),
-            },
-        ),
+            };
+            stopped_by(verdict, "firewall", says)
+        }
         "accept" | "drop" => {
             let says = format!("the rules here {} the connection: {}", verdict.verdict, verdict.because);
             let unread = case.server.firewall.get().is_some_and(|f| !f.unread.is_empty());
-            if unread { Reason::against("firewall", says) } else { Reason::rules_out("firewall", says) }
+            vec![if unread { Reason::against("firewall", says) } else { Reason::rules_out("firewall", says) }]
         }
-        _ => Reason::weak("firewall", format!("not decided: {}", verdict.because)),
+        _ => vec![Reason::weak("firewall", format!("not decided: {}", verdict.because))],
     })
 }
 
@@ -88,8 +88,8 @@ impl Cause for ServerFirewallRejects {
                 Vec::new()
             };
         }
-        if let Some(reason) = on_server(case) {
-            return vec![reason];
+        if let Some(reasons) = on_server(case) {
+            return reasons;
         }
         if case.server.drop.get().is_some_and(|d| d.reasons.contains_key("NO_SOCKET")) {
             return vec![Reason::rules_out(

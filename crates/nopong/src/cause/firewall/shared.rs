@@ -1,7 +1,7 @@
 //! What the firewall causes have in common: the rule that lets the client in, in the words of its owner.
 
 use crate::cause::common::{public_address, sh, source_or_blank};
-use crate::cause::{Fix, Risk};
+use crate::cause::{Fix, Reason, Risk};
 use crate::diagnosis::{Case, Symptom};
 use crate::evidence::client::{Dial, Reach};
 use crate::evidence::server::Verdict;
@@ -28,6 +28,22 @@ pub(super) fn foreign_rst(case: &Case<'_>) -> Option<(u8, u8)> {
         let own = rst.closed_port_ttl?;
         (own != rst.ttl).then_some((rst.ttl, own))
     })
+}
+
+/// A rule that stops the connection. Where its counter stood still while our own SYN was sent, it is not proven that
+/// this is the one that decides.
+pub(super) fn stopped_by(verdict: &Verdict, evidence: &'static str, says: String) -> Vec<Reason> {
+    match verdict.moved {
+        Some(true) => vec![
+            Reason::confirms(evidence, says),
+            Reason::strong(evidence, "its counter moved by our own SYN"),
+        ],
+        Some(false) => vec![
+            Reason::strong(evidence, says),
+            Reason::weak(evidence, "but its counter did not move by our own SYN"),
+        ],
+        None => vec![Reason::confirms(evidence, says)],
+    }
 }
 
 /// Lets the client in, and nobody else, in the words of whoever owns the rule.
@@ -99,10 +115,21 @@ pub(super) fn chain_words(chain: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::allow;
+    use super::{allow, stopped_by};
     use crate::cause::testing::refused;
-    use crate::diagnosis::Case;
+    use crate::diagnosis::{Bearing, Case};
     use crate::evidence::server::Verdict;
+
+    #[test]
+    fn a_counter_that_stands_still_takes_the_proof_away() {
+        let bearing = |moved| {
+            let verdict = Verdict { moved, ..Verdict::default() };
+            stopped_by(&verdict, "firewall", String::new()).first().map(|r| r.bearing)
+        };
+        assert_eq!(bearing(None), Some(Bearing::Confirms));
+        assert_eq!(bearing(Some(true)), Some(Bearing::Confirms));
+        assert_eq!(bearing(Some(false)), Some(Bearing::Strong));
+    }
 
     #[test]
     fn every_owner_gets_a_rule_for_one_client_only() {
