@@ -261,7 +261,7 @@ fn json(plan: &Plan) -> String {
         "schema_version": 1,
         "cause": plan.cause,
         "title": plan.title,
-        "risk": plan.risk.map(|r| r.word()),
+        "risk": plan.risk.map(crate::diagnosis::Risk::word),
         "steps": steps,
         "also": plan.also,
         "noticed_by": plan.noticed_by,
