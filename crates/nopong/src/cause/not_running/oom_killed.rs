@@ -20,6 +20,8 @@ static META: Meta = Meta {
 
 /// A kill and the end of the unit are one event when they are no further apart than this, in seconds.
 const SAME: u64 = 2;
+/// A supervisor starts it again within this, in seconds.
+const RESTART: u64 = 10;
 /// A kill is news for so long, in seconds.
 const RECENT: u64 = 3600;
 
@@ -57,6 +59,13 @@ fn kill<'a>(case: &Case<'a>, down: &Down<'_>) -> Option<(&'a OomKill, bool)> {
         // A kill without a time, of a unit that SIGKILL ended: probably the same.
         kills.iter().find(|k| k.at.is_none() || stopped.is_none()).map(|k| (k, false))
     })
+}
+
+/// The kill ended the run before the present one: by the unit's own times, or because the present one started right
+/// after it. The kernel's log is the machine's; a Redis of another container that was killed is none of ours.
+fn ended_ours(case: &Case<'_>, at: u64, started: u64) -> bool {
+    let stopped = case.unit().and_then(|u| u.stopped_at);
+    stopped.is_some_and(|stop| at.abs_diff(stop) <= SAME) || (at..=at + RESTART).contains(&started)
 }
 
 fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
@@ -118,7 +127,11 @@ impl Cause for OomKilled {
                 death.detail.as_deref().unwrap_or(&death.text)
             );
         }
-        match case.server.oom.get().and_then(|o| o.kills.first()) {
+        let matched = match shared::state(case) {
+            shared::State::Down(down) => kill(case, &down).map(|(kill, _)| kill),
+            _ => None,
+        };
+        match matched.or_else(|| case.server.oom.get()?.kills.first()) {
             Some(kill) => sentence(kill),
             None => META.title.to_owned(),
         }
@@ -146,15 +159,12 @@ impl Cause for OomKilled {
             return Some(behind);
         }
         // It is up again: somebody will still want to know.
-        case.holder()?;
+        let holder = case.holder()?;
         let now = case.client.standing.get()?.at;
-        let kill = case
-            .server
-            .oom
-            .get()?
-            .kills
-            .iter()
-            .find(|k| k.at.is_some_and(|at| now.saturating_sub(at) < RECENT))?;
+        let started = now.saturating_sub(holder.age_s?);
+        let kill = case.server.oom.get()?.kills.iter().find(|k| {
+            k.at.is_some_and(|at| now.saturating_sub(at) < RECENT && ended_ours(case, at, started))
+        })?;
         let minutes = now.saturating_sub(kill.at?) / 60;
         Some(Latent {
             place: Place::Warning,
