@@ -10,7 +10,8 @@ use crate::evidence::client::{Speaks, Talk};
 pub(super) struct NotRedis;
 
 static META: Meta = Meta {
-    masked_by: &["wrong-port", "tls-required"],
+    // A unit that lost its port to this stranger is the nearer cause.
+    masked_by: &["wrong-port", "tls-required", "port-taken"],
     ..meta(
         "not-redis",
         Category::Address,
