@@ -1,11 +1,12 @@
 //! The file already says what is needed, but the running server does not: it was edited and not loaded.
 
 use crate::cause::common::{
-    dials_loopback, is_loopback, listing, meta, named, place, redis_listeners, restart, somebody_listens,
+    dials_loopback, is_loopback, listing, meta, named, place, redis_listeners, restart, servers_here,
+    somebody_listens,
 };
 use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
-use crate::evidence::server::Config;
+use crate::evidence::server::{Config, Process};
 
 /// See the module.
 #[derive(Debug)]
@@ -30,6 +31,11 @@ fn unapplied(case: &Case<'_>, config: &Config) -> Option<String> {
     match case.symptom {
         Symptom::Refused => {
             let own = redis_listeners(case)?;
+            // A server that has just been started has not come to its sockets yet.
+            let settled = |p: &Process| p.age_s.is_some_and(|age| age > SAME_MOMENT_S);
+            if own.is_empty() && !servers_here(case)?.iter().any(|p| settled(p)) {
+                return None;
+            }
             let wanted = case.dialled().into_iter().find(|to| file_takes(config, *to))?;
             let at = config.value("bind").map(|b| format!("bind {b}")).unwrap_or_default();
             let port = config.value("port").unwrap_or("6379");
