@@ -370,3 +370,13 @@ fn no_escape_sequence_reaches_a_pipe() {
     let ascii = nopong(&[&address]).env("LANG", "C").output().unwrap();
     assert!(out(&ascii).is_ascii(), "{}", out(&ascii));
 }
+
+#[test]
+fn explain_takes_its_format_on_either_side_of_the_text() {
+    let text = "-WRONGPASS invalid username-password pair or user is disabled.";
+    for args in [["explain", "--format", "json", text], ["explain", text, "--format", "json"]] {
+        let answer = json(&run(&args));
+        assert_eq!(answer["causes"][0]["id"], "auth-wrong", "{args:?}");
+    }
+    assert_eq!(code(&run(&["explain", "NOAUTH", "--format=xml"])), 2);
+}

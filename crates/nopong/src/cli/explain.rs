@@ -30,7 +30,8 @@ impl Verb for Explain {
     const NAME: &'static str = "explain";
     const ABOUT: &'static str = "A cause's page, or what an error text from a log most likely means";
 
-    fn run(self) -> Result<u8, Fail> {
+    fn run(mut self) -> Result<u8, Fail> {
+        self.take_format()?;
         let what = self.what.join(" ");
         let what = what.trim();
         match what {
@@ -51,6 +52,33 @@ impl Verb for Explain {
 }
 
 impl Explain {
+    /// A pasted text may begin with a hyphen (`-WRONGPASS …`), so clap takes every word after the first for text:
+    /// `--format` behind it is taken out here.
+    fn take_format(&mut self) -> Result<(), Fail> {
+        let mut words = std::mem::take(&mut self.what).into_iter();
+        while let Some(word) = words.next() {
+            let value = match word.strip_prefix("--format") {
+                Some("") => words.next(),
+                Some(rest) => match rest.strip_prefix('=') {
+                    Some(value) => Some(value.to_owned()),
+                    None => {
+                        self.what.push(word);
+                        continue;
+                    }
+                },
+                None => {
+                    self.what.push(word);
+                    continue;
+                }
+            };
+            let value = value.ok_or_else(|| Fail::usage("--format needs a value: human or json"))?;
+            self.format = <Form as clap::ValueEnum>::from_str(&value, true).map_err(|_| {
+                Fail::usage(format!("--format {}: not human or json", text::shown_str(&value, 40)))
+            })?;
+        }
+        Ok(())
+    }
+
     fn form(&self) -> Form {
         self.format
     }
