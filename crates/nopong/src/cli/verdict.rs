@@ -26,7 +26,7 @@ pub(super) struct Verdict {
     ruleset: Vec<String>,
     /// Whose live rules, without --ruleset
     #[arg(long, value_name = "WHERE", default_value = "local", conflicts_with = "ruleset", value_parser = super::args::vantage)]
-    at: String,
+    at: crate::vantage::Vantage,
     /// The interface it comes in on
     #[arg(long = "in", value_name = "IFACE")]
     iface: Option<String>,
@@ -59,6 +59,8 @@ impl Verb for Verdict {
     const ABOUT: &'static str = "What a firewall does with one connection, and which rule";
 
     fn run(self) -> Result<u8, Fail> {
+        let there = self.at.clone().resolve().and_then(|at| at.enter_network());
+        there.map_err(|why| Fail::usage(format!("--at: {why}")))?;
         if self.src.is_ipv4() != self.dst.is_ipv4() {
             return Err(Fail::usage("--src and --dst are of different address families"));
         }
