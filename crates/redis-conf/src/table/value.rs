@@ -41,8 +41,9 @@ fn yes_no(word: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn text(row: &Directive, rule: TextRule, word: &[u8], title: TitleFacts) -> Result<Vec<u8>, Refused> {
-    // Passwords are binary-safe strings in the server, the other texts are C strings.
-    let value = if row.secret { word } else { c_str(word) };
+    // These are binary-safe strings in the server (createSDSConfig, config.c), the other texts are C strings.
+    let binary_safe = matches!(row.name, "requirepass" | "masterauth" | "primaryauth");
+    let value = if binary_safe { word } else { c_str(word) };
     match refusal(rule, value, word, title) {
         Some(says) => Err(says.to_owned()),
         None => Ok(value.to_vec()),

@@ -68,8 +68,11 @@ impl Random {
     }
 }
 
-pub(crate) fn generated(release: Release, count: u64) -> Vec<Case> {
-    (0..count).map(|seed| case(release, seed)).collect()
+/// 200 files; `REDIS_CONF_CASES` asks for more, `REDIS_CONF_SEED` for others.
+pub(crate) fn generated(release: Release) -> Vec<Case> {
+    let number = |name, default| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default);
+    let first: u64 = number("REDIS_CONF_SEED", 0);
+    (first..first + number("REDIS_CONF_CASES", 200)).map(|seed| case(release, seed)).collect()
 }
 
 fn case(release: Release, seed: u64) -> Case {

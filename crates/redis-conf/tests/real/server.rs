@@ -14,31 +14,64 @@ const START_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 pub(crate) struct Server {
-    pub(crate) path: PathBuf,
+    /// What starts it: the program, or the dynamic loader of the tree it lies in with its arguments.
+    command: Vec<PathBuf>,
     pub(crate) release: Release,
 }
 
 impl Server {
-    /// Every server binary that this machine has: the installed one and the ones laid out for the lab.
+    /// The program itself, `argv[0]` of the server.
+    pub(crate) fn program(&self) -> &Path {
+        self.command.last().map_or(Path::new(""), PathBuf::as_path)
+    }
+
+    /// The root of the tree that the program is installed in: where its stock configurations lie.
+    pub(crate) fn root(&self) -> &Path {
+        self.program().ancestors().nth(3).unwrap_or(Path::new("/"))
+    }
+
+    /// Every server binary that this machine has: the installed ones, the ones in the lab's host trees, and
+    /// those that `REDIS_CONF_SERVERS` names.
     pub(crate) fn all() -> Vec<Self> {
-        let named = std::env::var("REDIS_CONF_SERVERS").unwrap_or_else(|_| {
-            "/usr/bin/redis-server:/usr/bin/valkey-server:/var/cache/nopong-lab/bins/redis8/redis-server:\
-             /var/cache/nopong-lab/bins/valkey8/valkey-server"
-                .to_owned()
-        });
-        let mut servers = Vec::new();
-        for path in named.split(':').map(PathBuf::from) {
-            let Ok(out) = Command::new(&path).arg("--version").output() else {
-                println!("skipped: no server at {}", path.display());
+        let named = std::env::var("REDIS_CONF_SERVERS")
+            .unwrap_or_else(|_| "/usr/bin/redis-server:/usr/bin/valkey-server".to_owned());
+        let installed = named.split(':').map(|p| vec![PathBuf::from(p)]);
+        let mut servers: Vec<Self> = Vec::new();
+        for command in installed.chain(in_trees()) {
+            let shown = command.last().map(|p| p.display().to_string()).unwrap_or_default();
+            let Ok(out) = Command::new(&command[0]).args(&command[1..]).arg("--version").output() else {
+                println!("skipped: no server at {shown}");
                 continue;
             };
             match Release::parse(&String::from_utf8_lossy(&out.stdout)) {
-                Some(release) => servers.push(Self { path, release }),
-                None => println!("skipped: {} does not tell its version", path.display()),
+                Some(release) if servers.iter().any(|s| s.release == release) => {}
+                Some(release) => servers.push(Self { command, release }),
+                None => println!("skipped: {shown} does not tell its version"),
             }
         }
         servers
     }
+}
+
+/// The servers in the lab's trixie trees (bookworm's is the installed one), each started by its own tree's loader: their libc may be newer than ours.
+fn in_trees() -> Vec<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut trees: Vec<PathBuf> = std::fs::read_dir("/var/cache/nopong-lab")
+        .map(|entries| entries.flatten().map(|e| e.path()).collect())
+        .unwrap_or_default();
+    trees.retain(|t| t.file_name().is_some_and(|n| n.to_string_lossy().starts_with("trixie-")));
+    trees.sort();
+    for tree in trees {
+        let loader = tree.join("lib64/ld-linux-x86-64.so.2");
+        let libraries = tree.join("usr/lib/x86_64-linux-gnu");
+        for name in ["redis-server", "valkey-server"] {
+            let program = tree.join("usr/bin").join(name);
+            if loader.exists() && program.exists() {
+                found.push(vec![loader.clone(), "--library-path".into(), libraries.clone(), program]);
+            }
+        }
+    }
+    found
 }
 
 /// How a start ended.
@@ -69,7 +102,7 @@ pub(crate) fn run(
     let log = std::fs::File::create(&output).expect("a file in our own directory");
     let child = Command::new("unshare")
         .args(["-n", "sh", "-c", "ip link set lo up && exec \"$0\" \"$@\""])
-        .arg(&server.path)
+        .args(&server.command)
         .args(args)
         .current_dir(dir)
         .stdin(Stdio::null())
