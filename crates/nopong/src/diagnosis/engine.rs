@@ -55,6 +55,13 @@ fn rank(case: &Case<'_>, ruled_out: &mut Vec<(&'static str, Reason)>) -> Vec<Fin
         if prior <= 0.0 && !speaks_for {
             continue;
         }
+        // The reply is there to be read: a cause that does not know its own words in it is not the cause.
+        if case.symptom == Symptom::ErrorReply
+            && reasons.is_empty()
+            && !weights::SPEAKS_ANY_ERROR.contains(&cause.meta().id)
+        {
+            continue;
+        }
         let log: f64 = reasons.iter().map(|r| weights::bearing(r.bearing)).sum();
         weighed.push(Weighed {
             cause,

@@ -24,12 +24,12 @@ pub(super) fn next(case: &Case<'_>, causes: &[Finding]) -> Vec<Next> {
         Some(path) => format!("unix://{path}"),
         None => url(case, case.ask.port),
     };
-    let rights: Vec<_> = case
-        .blind_spots()
-        .into_iter()
-        .filter(|(.., why)| matches!(why, Why::NotPermitted { .. }))
-        .map(|(id, ..)| id)
-        .collect();
+    let spots = case.blind_spots();
+    let of = |kind: fn(&Why) -> bool| -> Vec<_> {
+        spots.iter().filter(|(.., why)| kind(why)).map(|(id, ..)| *id).collect()
+    };
+    let rights = of(|why| matches!(why, Why::NotPermitted { .. }));
+    let absent = of(|why| matches!(why, Why::Missing { .. }));
     for item in case.items() {
         let worth = stake(item.id);
         if worth <= 0.0 || item.state == "seen" || item.state == "not-applicable" {
@@ -43,8 +43,12 @@ pub(super) fn next(case: &Case<'_>, causes: &[Finding]) -> Vec<Next> {
             as_root += worth;
             continue;
         }
-        if let (Some(by_hand), Some(why)) = (item.by_hand.filter(|b| !b.is_empty()), item.why) {
-            proposals.push((worth, Next { says: format!("{} ({why})", item.says), command: by_hand }));
+        // What is not here cannot be asked by hand either.
+        if absent.contains(&item.id) {
+            continue;
+        }
+        if let Some(by_hand) = item.by_hand.filter(|b| !b.is_empty()) {
+            proposals.push((worth, Next { says: item.says, command: by_hand }));
         }
     }
     if on_server > 0.0 {
@@ -72,6 +76,14 @@ mod tests {
         file.ask.url = "redis://app:***@10.0.0.5:6379".to_owned();
         let next = diagnose(&file).next;
         assert_eq!(next[0].command, "sudo nopong redis://10.0.0.5:6379");
+    }
+
+    #[test]
+    fn a_missing_tool_is_not_proposed() {
+        let mut file = on_server(timed_out());
+        let gone = Why::Missing { what: "nft".to_owned() };
+        file.server.firewall = Seen::unknown(gone, std::time::Duration::ZERO, "nft list ruleset");
+        assert!(diagnose(&file).next.iter().all(|n| !n.command.starts_with("nft")));
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub fn bearing(bearing: Bearing) -> f64 {
     }
 }
 
+/// What may answer with an error that no cause knows: another program, a proxy, another Redis, an old one.
+pub(super) const SPEAKS_ANY_ERROR: &[&str] = &["not-redis", "wrong-server", "protocol-unsupported"];
+
 /// Prior weight of a cause, given what the client saw; about 100 a symptom. The runbook's 50/25/15/10 hold for
 /// "refused or timed out, nothing else known"; here they are split by what connect() really returned: a DROP
 /// never refuses, a stopped service never times out while its host is up.
@@ -179,7 +182,9 @@ fn table(symptom: Symptom) -> &'static [Row] {
             ("primary-link-down", 3.0),
             ("cluster-down", 3.0),
             ("mode-mismatch", 2.0),
-            ("not-redis", 1.0),
+            ("database-missing", 2.0),
+            ("not-redis", 3.0),
+            ("wrong-server", 2.0),
             ("protocol-unsupported", 2.0),
         ],
         Symptom::NotReady => &[

@@ -2,6 +2,7 @@
 
 use super::Cause;
 
+mod database_missing;
 mod endpoint_moved;
 mod env_collision;
 mod family_mismatch;
@@ -42,4 +43,5 @@ pub static ALL: &[&dyn Cause] = &[
     &not_redis::NotRedis,
     &wrong_server::WrongServer,
     &sentinel_port::SentinelPort,
+    &database_missing::DatabaseMissing,
 ];
