@@ -19,6 +19,7 @@ pub(super) struct Collect {
 impl Verb for Collect {
     const NAME: &'static str = "collect";
     const ABOUT: &'static str = "Gather the evidence only, as a bundle without secrets";
+    const EXITS: &'static str = exit::WRITES;
 
     fn run(self) -> Result<u8, Fail> {
         let mut look = self.asked.look()?;

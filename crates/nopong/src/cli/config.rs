@@ -1,6 +1,6 @@
 //! `nopong config FILE`: what redis-server would make of a configuration file, without starting one.
 
-use super::{Fail, Verb, io};
+use super::{Fail, Verb, exit, io};
 use crate::sys;
 use crate::sys::conf::Machine;
 use crate::text::shown_str;
@@ -64,6 +64,7 @@ pub(super) struct Config {
 impl Verb for Config {
     const NAME: &'static str = "config";
     const ABOUT: &'static str = "What redis-server would make of a configuration file, without starting one";
+    const EXITS: &'static str = exit::CONFIG;
 
     fn run(self) -> Result<u8, Fail> {
         let file = shown_str(&self.file.display().to_string(), TEXT_MAX);

@@ -1,7 +1,7 @@
 //! `nopong [diagnose] [TARGET]`: why is there no PONG.
 
 use super::args::{Asked, Shown};
-use super::{Fail, Verb};
+use super::{Fail, Verb, exit};
 use crate::evidence::{CaseFile, bundle};
 use crate::{diagnosis, sys, text};
 use std::path::{Path, PathBuf};
@@ -28,6 +28,7 @@ impl Diagnose {
 impl Verb for Diagnose {
     const NAME: &'static str = "diagnose";
     const ABOUT: &'static str = "Why is there no PONG, with the proof (the default)";
+    const EXITS: &'static str = exit::DIAGNOSING;
 
     fn run(self) -> Result<u8, Fail> {
         let file = match &self.evidence {

@@ -19,17 +19,51 @@ pub const DECLINED: u8 = 6;
 /// A defect of ours.
 pub const DEFECT: u8 = 70;
 
-/// For `--help` and the man pages.
-pub const HELP: &str = "\
-Exit codes:
-  0   PONG, or fixed and verified
-  1   a fault, its cause named
-  2   bad usage, configuration or input; a target that cannot be parsed
-  3   a fault, its cause not decided from here
-  4   the fix failed and was rolled back
-  5   the roll-back is incomplete; the receipt's path is printed
-  6   the fix was declined
-  70  a defect of nopong";
+/// A list of codes for `--help` and the man pages; 2 and 70 mean the same for every verb.
+macro_rules! codes {
+    ($($line:literal)*) => {
+        concat!("Exit codes:", $("\n  ", $line,)* "\n  2   bad usage, configuration or input\n  70  a defect of nopong")
+    };
+}
+
+/// Of the program, and of `fix`, which may end in each of these ways.
+pub const HELP: &str = codes!(
+    "0   PONG, or fixed and verified"
+    "1   a fault, its cause named"
+    "3   a fault, its cause not decided from here"
+    "4   the fix failed and was rolled back"
+    "5   the roll-back is incomplete; the receipt's path is printed"
+    "6   the fix was declined"
+);
+/// Of the verbs that diagnose.
+pub const DIAGNOSING: &str = codes!(
+    "0   PONG"
+    "1   a fault, its cause named"
+    "3   a fault, its cause not decided from here"
+);
+/// Of `undo`.
+pub const UNDO: &str = codes!(
+    "0   all is as before"
+    "5   not all could be put back; the receipt's path is printed"
+);
+/// Of `explain`.
+pub const EXPLAIN: &str = codes!(
+    "0   the page, or the causes that the text speaks of"
+    "3   nothing in the text is known"
+);
+/// Of `collect`, and of the verbs for packagers.
+pub const WRITES: &str = codes!("0   written");
+/// Of `verdict`.
+pub const VERDICT: &str = codes!(
+    "0   accept"
+    "1   drop or reject"
+    "3   undecided"
+);
+/// Of `config`.
+pub const CONFIG: &str = codes!(
+    "0   valid"
+    "1   redis-server would refuse it"
+);
 
 /// The exit code of a diagnosis.
 pub fn of(diagnosis: &Diagnosis) -> u8 {

@@ -29,6 +29,7 @@ enum Form {
 impl Verb for Explain {
     const NAME: &'static str = "explain";
     const ABOUT: &'static str = "A cause's page, or what an error text from a log most likely means";
+    const EXITS: &'static str = exit::EXPLAIN;
 
     fn run(mut self) -> Result<u8, Fail> {
         self.take_format()?;

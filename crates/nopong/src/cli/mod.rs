@@ -25,6 +25,8 @@ trait Verb: clap::Args {
     const NAME: &'static str;
     /// One line for `--help`.
     const ABOUT: &'static str;
+    /// Its exit codes, for `--help`.
+    const EXITS: &'static str = exit::HELP;
     /// Does it; the exit code, or why the arguments are of no use.
     fn run(self) -> Result<u8, Fail>;
 }
@@ -33,12 +35,13 @@ trait Verb: clap::Args {
 struct Entry {
     name: &'static str,
     about: &'static str,
+    exits: &'static str,
     arguments: fn(Command) -> Command,
     run: fn(&ArgMatches) -> Result<u8, Fail>,
 }
 
 const fn entry<V: Verb>() -> Entry {
-    Entry { name: V::NAME, about: V::ABOUT, arguments: V::augment_args, run: run::<V> }
+    Entry { name: V::NAME, about: V::ABOUT, exits: V::EXITS, arguments: V::augment_args, run: run::<V> }
 }
 
 fn run<V: Verb>(matches: &ArgMatches) -> Result<u8, Fail> {
@@ -108,7 +111,7 @@ fn command() -> Command {
         .disable_help_subcommand(true);
     let root = diagnose::Diagnose::augment(root).about(about);
     VERBS.iter().fold(root, |root, verb| {
-        root.subcommand((verb.arguments)(Command::new(verb.name)).about(verb.about).after_help(exit::HELP))
+        root.subcommand((verb.arguments)(Command::new(verb.name)).about(verb.about).after_help(verb.exits))
     })
 }
 

@@ -12,6 +12,7 @@ pub(super) struct Completions {
 impl Verb for Completions {
     const NAME: &'static str = "completions";
     const ABOUT: &'static str = "Completions for a shell, on stdout";
+    const EXITS: &'static str = exit::WRITES;
 
     fn run(self) -> Result<u8, Fail> {
         let mut out = Vec::new();
@@ -32,6 +33,7 @@ pub(super) struct Man {
 impl Verb for Man {
     const NAME: &'static str = "man";
     const ABOUT: &'static str = "The man page of the program or of a verb, on stdout";
+    const EXITS: &'static str = exit::WRITES;
 
     fn run(self) -> Result<u8, Fail> {
         io::emit(&page(self.verb.as_deref())?)?;

@@ -25,6 +25,7 @@ pub(super) struct Undo {
 impl Verb for Undo {
     const NAME: &'static str = "undo";
     const ABOUT: &'static str = "Put back what a fix changed (the newest, without an argument)";
+    const EXITS: &'static str = exit::UNDO;
 
     fn run(self) -> Result<u8, Fail> {
         let place = Place::default_for_user();

@@ -57,6 +57,7 @@ fn destination(text: &str) -> Result<SocketAddr, String> {
 impl Verb for Verdict {
     const NAME: &'static str = "verdict";
     const ABOUT: &'static str = "What a firewall does with one connection, and which rule";
+    const EXITS: &'static str = exit::VERDICT;
 
     fn run(self) -> Result<u8, Fail> {
         let there = self.at.clone().resolve().and_then(|at| at.enter_network());
