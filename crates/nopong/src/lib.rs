@@ -7,6 +7,7 @@ pub mod apply;
 pub mod cause;
 pub mod cli;
 pub mod diagnosis;
+pub mod dials;
 pub mod evidence;
 pub mod explain;
 pub mod plan;

@@ -4,6 +4,8 @@
 //! write its file and one line in [`CATALOGUE`] (a test compares the folders with the table), its page in
 //! `docs/causes/`, and its scenarios.
 
+pub(crate) use address::shared::address as address_of;
+
 use crate::diagnosis::Case;
 pub use crate::diagnosis::{Bearing, Fix, Latent, Place, Reason, Risk, Stage, Step};
 

@@ -6,6 +6,7 @@ mod args;
 mod collect;
 mod config;
 mod diagnose;
+mod dials;
 pub mod exit;
 mod explain;
 mod fix;
@@ -58,6 +59,7 @@ const VERBS: &[Entry] = &[
     entry::<collect::Collect>(),
     entry::<verdict::Verdict>(),
     entry::<config::Config>(),
+    entry::<dials::Dials>(),
     entry::<packaging::Completions>(),
     entry::<packaging::Man>(),
 ];

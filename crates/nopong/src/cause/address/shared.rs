@@ -5,7 +5,7 @@ use crate::evidence::client::{DnsAnswer, Name, Resolver, Setting};
 use std::net::IpAddr;
 
 /// Host and port of a URL whose secrets are already masked; none for a unix socket.
-pub(super) fn address(url: &str) -> Option<(String, u16)> {
+pub(crate) fn address(url: &str) -> Option<(String, u16)> {
     let (scheme, rest) = url.split_once("://")?;
     if scheme == "unix" {
         return None;

@@ -102,7 +102,7 @@ mod tests {
             Err(why) => assert!(!why.to_string().is_empty()),
         }
         let left = crate::sys::list("/sys/kernel/tracing/instances", 100).unwrap_or_default();
-        let ours = format!("nopong-{}", std::process::id());
+        let ours = format!("nopong-{}-drops", std::process::id());
         assert!(!left.iter().any(|name| name.to_string_lossy() == ours));
     }
 }

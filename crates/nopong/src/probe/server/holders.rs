@@ -10,13 +10,13 @@ const PIDS_MAX: usize = 20_000;
 
 /// Inodes and the processes that hold them.
 #[derive(Debug, Default)]
-pub(super) struct Holders {
+pub(crate) struct Holders {
     found: BTreeMap<u64, BTreeSet<u32>>,
 }
 
 impl Holders {
     /// Looks in the `first` processes (all their sockets), then in all others for what of `wanted` nobody holds yet.
-    pub(super) fn find(wanted: &[u64], first: &[u32]) -> Self {
+    pub(crate) fn find(wanted: &[u64], first: &[u32]) -> Self {
         let mut holders = Self::default();
         for pid in first {
             holders.take(*pid, None);
@@ -47,19 +47,19 @@ impl Holders {
     }
 
     /// Processes that hold the socket.
-    pub(super) fn of(&self, inode: u64) -> Vec<u32> {
+    pub(crate) fn of(&self, inode: u64) -> Vec<u32> {
         self.found.get(&inode).map(|pids| pids.iter().copied().collect()).unwrap_or_default()
     }
 }
 
 /// All process ids to be seen.
-pub(super) fn pids() -> Vec<u32> {
+pub(crate) fn pids() -> Vec<u32> {
     let names = sys::list("/proc", PIDS_MAX + 200).unwrap_or_default();
     names.iter().filter_map(|n| n.to_str()?.parse().ok()).collect()
 }
 
 /// A process's name.
-pub(super) fn comm(pid: u32) -> Option<String> {
+pub(crate) fn comm(pid: u32) -> Option<String> {
     let name = sys::read(format!("/proc/{pid}/comm"), 64).ok()?;
     Some(crate::text::shown(name.trim_ascii_end(), 32))
 }

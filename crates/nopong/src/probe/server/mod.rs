@@ -20,6 +20,9 @@ mod storage;
 mod tls_files;
 mod units;
 
+pub(crate) use holders::{Holders, comm, pids};
+pub(crate) use processes::{Users, container_of, unit_of};
+
 use super::{Request, timed};
 use crate::evidence::client::Talk;
 use crate::evidence::server::{Binary, Config, Drops, Listeners, Logs, OomKills, Process, Storage, Units};
@@ -39,6 +42,13 @@ pub fn base(_request: &Request, file: &CaseFile) -> Server {
         address: timed("ip -br address", addresses::look),
         ..Server::default()
     }
+}
+
+/// TCP ports on which the Redis-like processes of this machine listen.
+pub(crate) fn ports_of_servers() -> Vec<u16> {
+    let pids: Vec<u32> = processes::look().iter().map(|p| p.pid).collect();
+    let found = listeners::look(0, None, &pids, listeners::Reach::Usual).map(|l| l.tcp).unwrap_or_default();
+    found.iter().filter(|l| l.pids.iter().any(|pid| pids.contains(pid))).map(|l| l.at.port()).collect()
 }
 
 fn look_listeners(

@@ -212,7 +212,7 @@ fn cgroup_path<'a>(cgroup: &'a str, controller: &str) -> Option<&'a str> {
 }
 
 /// The innermost unit of the path: `redis-server.service`. Scopes are sessions, not services.
-fn unit_of(cgroup: &str) -> Option<String> {
+pub(crate) fn unit_of(cgroup: &str) -> Option<String> {
     let path = cgroup_path(cgroup, "name=systemd")
         .filter(|p| p.contains(".service"))
         .or_else(|| cgroup_path(cgroup, ""))?;
@@ -221,7 +221,7 @@ fn unit_of(cgroup: &str) -> Option<String> {
 }
 
 /// 64 hexadecimal digits in a path are a container id with Docker, Podman, containerd and CRI-O.
-fn container_of(cgroup: &str) -> Option<String> {
+pub(crate) fn container_of(cgroup: &str) -> Option<String> {
     cgroup
         .lines()
         .flat_map(|l| l.split(['/', '-', '.', ':']))
@@ -248,13 +248,13 @@ fn frozen(cgroup: &str) -> Option<bool> {
 
 /// Names from /etc/passwd. NSS is not asked: a directory server that hangs would hang us.
 #[derive(Debug, Default)]
-pub(super) struct Users {
+pub(crate) struct Users {
     names: Option<BTreeMap<u32, String>>,
 }
 
 impl Users {
     /// The name of a user id.
-    pub(super) fn name(&mut self, uid: u32) -> Option<String> {
+    pub(crate) fn name(&mut self, uid: u32) -> Option<String> {
         self.names
             .get_or_insert_with(|| {
                 let text = sys::read_text("/etc/passwd", PASSWD_MAX).unwrap_or_default();
