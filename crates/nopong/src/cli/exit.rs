@@ -19,10 +19,13 @@ pub const DECLINED: u8 = 6;
 /// A defect of ours.
 pub const DEFECT: u8 = 70;
 
-/// A list of codes for `--help` and the man pages; 2 and 70 mean the same for every verb.
+/// A list of codes for `--help` and the man pages: those below 2, those above; 2 and 70 mean the same for every verb.
 macro_rules! codes {
-    ($($line:literal)*) => {
-        concat!("Exit codes:", $("\n  ", $line,)* "\n  2   bad usage, configuration or input\n  70  a defect of nopong")
+    ($($low:literal)*; $($high:literal)*) => {
+        concat!(
+            "Exit codes:", $("\n  ", $low,)* "\n  2   bad usage, configuration or input", $("\n  ", $high,)*
+            "\n  70  a defect of nopong"
+        )
     };
 }
 
@@ -38,7 +41,7 @@ pub const HELP: &str = codes!(
 /// Of the verbs that diagnose.
 pub const DIAGNOSING: &str = codes!(
     "0   PONG"
-    "1   a fault, its cause named"
+    "1   a fault, its cause named";
     "3   a fault, its cause not decided from here"
 );
 /// Of `undo`.
@@ -48,21 +51,23 @@ pub const UNDO: &str = codes!(
 );
 /// Of `explain`.
 pub const EXPLAIN: &str = codes!(
-    "0   the page, or the causes that the text speaks of"
+    "0   the page, or the causes that the text speaks of";
     "3   nothing in the text is known"
 );
 /// Of `collect`, and of the verbs for packagers.
-pub const WRITES: &str = codes!("0   written");
+pub const WRITES: &str = codes!(
+    "0   written";
+);
 /// Of `verdict`.
 pub const VERDICT: &str = codes!(
     "0   accept"
-    "1   drop or reject"
+    "1   drop or reject";
     "3   undecided"
 );
 /// Of `config`.
 pub const CONFIG: &str = codes!(
     "0   valid"
-    "1   redis-server would refuse it"
+    "1   redis-server would refuse it";
 );
 
 /// The exit code of a diagnosis.

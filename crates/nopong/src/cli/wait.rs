@@ -48,6 +48,7 @@ const TRY: Duration = Duration::from_secs(2);
 impl Verb for Wait {
     const NAME: &'static str = "wait";
     const ABOUT: &'static str = "Block until PONG; on time-out say why there is none";
+    const EXITS: &'static str = exit::DIAGNOSING;
 
     fn run(self) -> Result<u8, Fail> {
         let limit = self.asked.timeout.unwrap_or(Duration::from_secs(60));
