@@ -32,7 +32,7 @@ macro_rules! codes {
 /// Of the program, and of `fix`, which may end in each of these ways.
 pub const HELP: &str = codes!(
     "0   PONG, or fixed and verified"
-    "1   a fault, its cause named"
+    "1   a fault, its cause named";
     "3   a fault, its cause not decided from here"
     "4   the fix failed and was rolled back"
     "5   the roll-back is incomplete; the receipt's path is printed"
@@ -46,7 +46,7 @@ pub const DIAGNOSING: &str = codes!(
 );
 /// Of `undo`.
 pub const UNDO: &str = codes!(
-    "0   all is as before"
+    "0   all is as before";
     "5   not all could be put back; the receipt's path is printed"
 );
 /// Of `explain`.
