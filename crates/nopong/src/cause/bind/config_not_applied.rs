@@ -113,7 +113,19 @@ impl Cause for ConfigNotApplied {
         if config.pid.is_some_and(|pid| pid != process.pid) || config.file.is_none() {
             return Vec::new();
         }
-        let Some(says) = unapplied(case, config) else { return Vec::new() };
+        let Some(says) = unapplied(case, config) else {
+            let dialled = case.dialled();
+            let neither = case.symptom == Symptom::Refused
+                && config.value("bind").is_some()
+                && !dialled.is_empty()
+                && dialled.iter().all(|to| !file_takes(config, *to));
+            return Vec::from_iter(neither.then(|| {
+                Reason::rules_out(
+                    "config",
+                    "a server started on its file would not take the connection either",
+                )
+            }));
+        };
         let mut reasons = Vec::new();
         for (name, file, running) in config.disagree.iter().filter(|(name, ..)| matters(case, name)) {
             let says = if name == "requirepass" {
@@ -193,7 +205,7 @@ fn span(seconds: u64) -> String {
 mod tests {
     use super::{ConfigNotApplied, file_takes};
     use crate::cause::testing::{
-        bearings, confirms, first, on_server, refused, running, seen, silent, with_config,
+        bearings, confirms, first, on_server, refused, rules_out, running, seen, silent, with_config,
     };
     use crate::diagnosis::{Band, Bearing};
     use crate::evidence::{CaseFile, client::Standing};
@@ -230,9 +242,14 @@ mod tests {
     }
 
     #[test]
-    fn silent_when_the_file_would_not_help_either() {
+    fn ruled_out_when_the_file_would_not_help_either() {
         let file = running(on_server(refused()), "127.0.0.1:6379");
-        assert!(silent(&ConfigNotApplied, &with_config(file, &[("bind", "127.0.0.1"), ("port", "6379")])));
+        let file = with_config(file, &[("bind", "127.0.0.1"), ("port", "6379")]);
+        assert!(rules_out(&ConfigNotApplied, &file));
+    }
+
+    #[test]
+    fn silent_for_a_lone_client() {
         assert!(silent(&ConfigNotApplied, &refused()));
     }
 
