@@ -63,6 +63,25 @@ dns() { # NAME=ADDRESS…: (router) the name server of the domain lab, instead o
   dnsmasq -C /dev/null --user=root --no-resolv --no-hosts --local=/lab/ --pid-file=/run/dns.pid \
     --listen-address="$ROUTER" --bind-interfaces "${records[@]}"
 }
+ssh_key() { # root's key, made once
+  mkdir -p -m 700 ~/.ssh
+  [ -e ~/.ssh/id_ed25519 ] || ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519
+  cat ~/.ssh/id_ed25519.pub
+}
+ssh_let_in() { # USER KEY: a running sshd, and that key in the user's authorized_keys
+  local home; home=$(getent passwd "$1" | cut -d: -f6)
+  mkdir -p -m 700 "$home/.ssh"; echo "$2" >> "$home/.ssh/authorized_keys"; chown -R "$1:" "$home/.ssh"
+  [ -e /etc/ssh/ssh_host_ed25519_key ] || ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
+  if [ -d /run/systemd/system ]; then
+    systemctl start ssh
+  elif ! ss -Hltn sport = :22 | grep -q .; then
+    mkdir -p /run/sshd; /usr/sbin/sshd -o UsePAM=no </dev/null >/dev/null 2>&1
+  fi
+  wait_for 'ss -Hltn sport = :22 | grep -q .'
+}
+ssh_knows() { # HOST KEY
+  mkdir -p -m 700 ~/.ssh; echo "$1 ${2% *}" >> ~/.ssh/known_hosts
+}
 TLS=$(dirname "$CONF")/tls
 ca() { # [NAME]: the private authority, ca.crt in the folder tls beside the configuration
   mkdir -p $TLS; cd $TLS

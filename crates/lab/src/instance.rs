@@ -258,7 +258,8 @@ impl Instance {
 
     /// What only the machine below can do to the server: `memory-limit BYTES` puts the unit's
     /// process in a memory group of its own (v1 hierarchies are not delegated to a container);
-    /// `copy MACHINE:PATH MACHINE:PATH` carries a file over, readable by all.
+    /// `copy MACHINE:PATH MACHINE:PATH` carries a file over, readable by all; `ssh MACHINE MACHINE [USER]` lets root of
+    /// the first into the second.
     pub fn special(&self, script: &str) -> Result<(), Fail> {
         match script.split_whitespace().collect::<Vec<_>>()[..] {
             ["memory-limit", bytes] => self.memory_limit(bytes),
@@ -270,8 +271,24 @@ impl Instance {
                 let (from, to) = (path(from)?.display().to_string(), path(to)?.display().to_string());
                 shell::must(BOOT, &["install", "-D", "-m", "644", &from, &to], "").map(drop)
             }
+            ["ssh", from, to] => self.ssh(from, to, "root"),
+            ["ssh", from, to, user] => self.ssh(from, to, user),
             _ => Err(format!("the lab knows no step `{script}`")),
         }
+    }
+
+    /// A real sshd on the one, a key of root on the other, each known to the other.
+    fn ssh(&self, from: &str, to: &str, user: &str) -> Result<(), Fail> {
+        let run = |role: &str, script: &str| match self.exec(role, "root", script, BOOT)? {
+            out if out.ok() => Ok(out.stdout),
+            out => Err(format!("ssh on the {role}: {}", out.brief())),
+        };
+        let key = run(from, "ssh_key")?;
+        run(to, &format!("ssh_let_in {user} '{}'", key.trim()))?;
+        // The network may be the very fault that is made next: nobody has to be asked for the host key.
+        let host_key = run(to, "cat /etc/ssh/ssh_host_ed25519_key.pub")?;
+        let address = self.net.address(if to == "router" && from == "server" { "gateway" } else { to });
+        run(from, &format!("ssh_knows {address} '{}'", host_key.trim())).map(drop)
     }
 
     fn memory_limit(&self, bytes: &str) -> Result<(), Fail> {

@@ -14,6 +14,7 @@ pub const VANTAGES: &[(&str, &str, &str)] = &[
     ("server-user", "server", "app"),
     ("client-root", "client", "root"),
     ("client-user", "client", "app"),
+    ("router-root", "router", "root"),
 ];
 
 #[derive(Debug, Clone, Deserialize)]

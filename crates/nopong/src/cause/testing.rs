@@ -3,8 +3,9 @@
 use super::{Bearing, Cause};
 use crate::diagnosis::{Band, Case, diagnose};
 use crate::evidence::client::{Dial, DialOutcome, Reply, Speaks, Talk};
+use crate::evidence::ends::{Handshake, Handshakes, Place};
 use crate::evidence::server::{
-    Config, Death, DeathKind, Listener, Listeners, Logs, Process, Setting, Unit, Units,
+    Address, Config, Death, DeathKind, Listener, Listeners, Logs, Process, Setting, Unit, Units,
 };
 use crate::evidence::{CaseFile, Seen};
 use std::time::Duration;
@@ -44,6 +45,51 @@ pub(crate) fn dialled(outcome: DialOutcome) -> CaseFile {
 /// connect() gave that errno.
 pub(crate) fn errno(name: &str) -> CaseFile {
     dialled(DialOutcome::Errno { errno: name.to_owned() })
+}
+
+/// The Redis host's side was read on another machine, which has that address.
+pub(crate) fn apart(mut file: CaseFile, address: &str) -> CaseFile {
+    let place = |asked: &str, boot: &str| Place {
+        asked: asked.to_owned(),
+        shell: asked.replace(':', " "),
+        boot: Some(boot.to_owned()),
+        netns: Some(1),
+        ..Place::default()
+    };
+    (file.client_at, file.server_at) = (Some(place("ssh:app1", "a")), Some(place("ssh:db", "b")));
+    file.server.address = seen(vec![Address {
+        dev: "eth0".to_owned(),
+        address: address.parse().unwrap(),
+        prefix: 24,
+        up: true,
+        tentative: false,
+    }]);
+    file.server.listener = seen(Listeners::default());
+    file.server.process = seen(Vec::new());
+    file.server.unit = seen(Units::default());
+    file
+}
+
+/// The Redis host's wire was watched while the client dialled.
+pub(crate) fn watched(mut file: CaseFile, target: Vec<Handshake>) -> CaseFile {
+    file.server.syn = seen(Handshakes { target, ..Handshakes::default() });
+    file
+}
+
+/// A handshake at the server's end: SYNs that came in, SYN-ACKs that left.
+pub(crate) fn handshake(ours: bool, syn_in: u32, ack_out: u32) -> Handshake {
+    Handshake {
+        client: if ours { "10.0.0.7:40000" } else { "192.0.2.1:40000" }.parse().unwrap(),
+        server: "10.0.0.5:6379".parse().unwrap(),
+        dev: "eth0".to_owned(),
+        ours,
+        syn_in,
+        syn_out: 0,
+        ack_in: 0,
+        ack_out,
+        rst_in: 0,
+        rst_out: 0,
+    }
 }
 
 /// Refused, seen by a client alone.

@@ -2,15 +2,16 @@
 
 use super::{Fail, exit, io};
 use crate::diagnosis::Diagnosis;
-use crate::evidence::{CaseFile, client::Settings, scrub};
+use crate::evidence::{CaseFile, Why, client::Settings, scrub};
 use crate::probe::{self, Request, TlsOptions};
 use crate::report::{self, Color, Format, Style};
 use crate::secret::Secret;
 use crate::sys;
 use crate::target::{self, Target};
-use crate::vantage::{Home, Vantage};
+use crate::vantage::{Far, Home, Host, Vantage};
 use std::ffi::OsString;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What to dial, and from where to look.
@@ -26,6 +27,9 @@ pub(super) struct Asked {
     /// Where the Redis host's own evidence is read; without it, here when the target is this machine
     #[arg(long, value_name = "WHERE", value_parser = vantage)]
     pub(super) server: Option<Vantage>,
+    /// On machines reached by ssh look as root, where sudo needs no password there
+    #[arg(long)]
+    pub(super) sudo: bool,
     /// Judge, on the Redis host, for a client at that address
     #[arg(long, value_name = "ADDR")]
     pub(super) client: Option<IpAddr>,
@@ -91,15 +95,20 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// `local`, `netns:`, `pid:`, `container:`.
+/// `local`, `netns:`, `pid:`, `container:`, `ssh:`.
 pub(super) fn vantage(text: &str) -> Result<Vantage, String> {
     Vantage::parse(text)
 }
 
-/// Finds and enters the place to look from. What cannot be entered is bad usage: nobody looked, so nothing is known.
+/// What cannot be looked from is bad usage: nobody looked, so nothing is known.
+fn no_look(why: &Why) -> Fail {
+    Fail::usage(format!("cannot look from there: {why}"))
+}
+
+/// Finds and enters the place to look from.
 fn stand(from: &Vantage) -> Result<(Vantage, Option<Home>), Fail> {
-    let failed = |why: crate::evidence::Why| Fail::usage(format!("cannot look from there: {why}"));
-    if *from == Vantage::Local {
+    let failed = |why: Why| no_look(&why);
+    if matches!(from, Vantage::Local | Vantage::Ssh(_)) {
         return Ok((Vantage::Local, None));
     }
     let home = Home::here().map_err(failed)?;
@@ -122,17 +131,29 @@ pub(super) struct Look {
 
 impl Look {
     /// Looks; says so on a terminal when it takes longer.
-    pub(super) fn now(&self) -> CaseFile {
+    pub(super) fn now(&self) -> Result<CaseFile, Fail> {
         let progress = (!self.quiet).then(|| io::Progress::after_a_moment("looking …"));
-        let file = probe::look(&self.request);
+        let far = self.request.client_far.is_some() || self.request.server_far.is_some();
+        let file = if far && self.request.target.problem.is_none() {
+            probe::ends::look(&self.request).map_err(|why| no_look(&why))?
+        } else {
+            probe::look(&self.request)
+        };
         drop(progress);
-        scrub(file, &self.secrets)
+        Ok(scrub(file, &self.secrets))
     }
 }
 
 impl Asked {
     /// Target, credentials and limits put together.
     pub(super) fn look(&self) -> Result<Look, Fail> {
+        let client_far = match &self.from {
+            Vantage::Ssh(host) => Some(self.far(host).map_err(|why| no_look(&why))?),
+            _ => None,
+        };
+        if client_far.is_some() && self.target.is_none() && (self.user.is_some() || self.askpass) {
+            return Err(Fail::usage("--user and --askpass with --from ssh: need a target"));
+        }
         let (place, home) = stand(&self.from)?;
         let here = match place.pid() {
             Some(pid) => target::Surroundings::of_process(pid),
@@ -140,6 +161,8 @@ impl Asked {
         };
         let mut found = match &self.target {
             Some(text) => target::from_argument(text, &here),
+            // The application's settings are where the application is.
+            None if client_far.is_some() => target::from_settings(&target::Surroundings::default()),
             None => target::from_settings(&here),
         };
         if found.password_in_text {
@@ -158,9 +181,23 @@ impl Asked {
         secrets.extend(found.target.secrets());
         let mut request = self.request_for(found.target, Some(found.settings));
         request.home = home;
-        let resolved = self.server.clone().map(Vantage::resolve).transpose();
+        request.settings_there = client_far.is_some() && self.target.is_none();
+        request.client_far = client_far;
+        if let Some(Vantage::Ssh(host)) = &self.server {
+            // Without the server's side there is still the client's: the reason is one of the unknowns.
+            request.server_far = Some(self.far(host));
+            request.watch = true;
+        }
+        let near = self.server.clone().filter(|at| !matches!(at, Vantage::Ssh(_)));
+        let resolved = near.map(Vantage::resolve).transpose();
         request.server_at = resolved.map_err(|why| Fail::usage(format!("--server: {why}")))?;
         Ok(Look { request, secrets, quiet: false })
+    }
+
+    /// Starts a nopong over there.
+    fn far(&self, host: &Host) -> Result<Arc<Far>, Why> {
+        let mut progress = io::Progress::shown_at_once();
+        Far::open(&host.carrier()?, self.sudo, &mut |text| progress.say(text)).map(Arc::new)
     }
 
     fn request_for(&self, target: Target, settings: Option<Settings>) -> Request {

@@ -14,6 +14,9 @@ pub(super) struct Collect {
     /// The bundle's name, or - for stdout [default: nopong-HOST-TIME.json here]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Answers another nopong over standard input and output
+    #[arg(long, hide = true, exclusive = true)]
+    far: bool,
 }
 
 impl Verb for Collect {
@@ -22,9 +25,13 @@ impl Verb for Collect {
     const EXITS: &'static str = exit::WRITES;
 
     fn run(self) -> Result<u8, Fail> {
+        if self.far {
+            crate::probe::ends::serve();
+            return Ok(exit::PONG);
+        }
         let mut look = self.asked.look()?;
         look.request.everything = true;
-        let file = look.now();
+        let file = look.now()?;
         let text = bundle::write(&file)
             .map_err(|e| Fail { code: exit::DEFECT, says: format!("the bundle cannot be written: {e}") })?;
         let code = if file.ask.problem.is_some() { exit::USAGE } else { exit::PONG };

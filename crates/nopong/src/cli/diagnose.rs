@@ -33,7 +33,7 @@ impl Verb for Diagnose {
     fn run(self) -> Result<u8, Fail> {
         let file = match &self.evidence {
             Some(path) => saved(path)?,
-            None => self.asked.look()?.now(),
+            None => self.asked.look()?.now()?,
         };
         self.shown.report(&file, &diagnosis::diagnose(&file))
     }

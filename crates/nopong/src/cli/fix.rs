@@ -46,10 +46,17 @@ impl Verb for Fix {
 
     fn run(self) -> Result<u8, Fail> {
         let wish = self.wish()?;
+        if let Some(crate::vantage::Vantage::Ssh(host)) = &self.asked.server {
+            return Err(elsewhere(&host.shell()));
+        }
         let mut look = self.asked.look()?;
         // A plan needs the whole picture, also where the Redis host's own PING passes.
         look.request.everything = look.request.client.is_some() || self.only.is_some();
-        let file = look.now();
+        let file = look.now()?;
+        // What is changed is this machine: evidence of another one is no ground for it.
+        if let Some(place) = file.server_at.as_ref().filter(|p| p.far()) {
+            return Err(elsewhere(&place.shell));
+        }
         let diagnosis = diagnosis::diagnose(&file);
         let case = Case::new(&file);
         let plan = match plan::plan(&case, &diagnosis, &wish) {
@@ -72,6 +79,14 @@ impl Verb for Fix {
         }
         self.apply(&look.request, &file, plan)
     }
+}
+
+/// `fix` acts where it runs.
+fn elsewhere(shell: &str) -> Fail {
+    Fail::usage(format!(
+        "nothing was changed: `fix` acts on the machine it runs on, and the Redis host is another one; \
+         run it there ({shell}), with --from ssh: to this client, or --client and its address"
+    ))
 }
 
 impl Fix {

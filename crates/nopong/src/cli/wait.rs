@@ -61,7 +61,7 @@ impl Verb for Wait {
         loop {
             let left = limit.saturating_sub(started.elapsed());
             look.request.timeout = left.clamp(Duration::from_millis(1), TRY);
-            let file = look.now();
+            let file = look.now()?;
             if file.ask.problem.is_some() {
                 break;
             }
@@ -80,7 +80,7 @@ impl Verb for Wait {
         look.request.light = false;
         look.request.timeout = TRY;
         look.quiet = false;
-        let file = look.now();
+        let file = look.now()?;
         let lack = self.lack(&file);
         let mut diagnosis = diagnosis::diagnose(&file);
         if let (true, Some(lack)) = (diagnosis.pong, &lack) {

@@ -1,6 +1,6 @@
 //! The case file with what every cause wants to know of it: the symptom, and the instance in question.
 
-use super::Stage;
+use super::{Stage, ends};
 use crate::evidence::client::{Dial, DialOutcome, Reply, Speaks, Talk, Tls, UnixPath};
 use crate::evidence::server::{Config, Listener, Process, Unit, UnixListener};
 use crate::evidence::{CaseFile, Says};
@@ -238,6 +238,17 @@ impl<'a> Case<'a> {
     /// The address the client comes from, or whom `--client` names.
     pub fn client_address(&self) -> Option<IpAddr> {
         self.file.ask.client.or_else(|| self.dial().and_then(|d| d.from).map(|a| a.ip()))
+    }
+
+    /// What became of our SYN, where both ends were seen.
+    pub fn journey(&self) -> ends::Journey<'a> {
+        ends::journey(self.file)
+    }
+
+    /// The Redis host's name, where it was read on another machine.
+    pub fn server_called(&self) -> String {
+        let far = self.file.server_at.as_ref().filter(|p| p.far());
+        far.map_or_else(|| "the Redis host".to_owned(), crate::evidence::ends::Place::called)
     }
 
     /// The unix socket's facts.

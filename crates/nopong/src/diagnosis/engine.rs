@@ -2,18 +2,23 @@
 
 use super::weights::{self, OTHER};
 use super::{
-    Band, Bearing, BlindSpot, Case, Diagnosis, Finding, Latent, Place, Reason, Stage, Symptom, ladder, next,
+    Band, Bearing, BlindSpot, Case, Diagnosis, Finding, Latent, Place, Reason, Stage, Symptom, ends, ladder,
+    next,
 };
-use crate::cause::{self, Cause};
+use crate::cause::{self, Category, Cause};
 use crate::evidence::CaseFile;
 
 /// Judges a case. Deterministic: the same file gives the same diagnosis on any machine.
 pub fn diagnose(file: &CaseFile) -> Diagnosis {
-    let case = Case::new(file);
+    // What was read of a host that this dial never came to does not explain it, and may stand behind it.
+    let alone = ends::without_server(file);
+    let case = Case::new(alone.as_ref().unwrap_or(file));
     let pong = case.symptom == Symptom::Pong;
     let mut ruled_out = Vec::new();
     let causes = if pong { Vec::new() } else { rank(&case, &mut ruled_out) };
-    let (behind, warnings) = latent(&case, pong, &causes);
+    let lost = matches!(ends::journey(file), ends::Journey::Lost { .. });
+    let whole = Case::new(file);
+    let (behind, warnings) = latent(if lost { &whole } else { &case }, pong, &causes);
     let blind_spots = file
         .blind_spots()
         .into_iter()
@@ -43,8 +48,12 @@ struct Weighed {
 
 fn rank(case: &Case<'_>, ruled_out: &mut Vec<(&'static str, Reason)>) -> Vec<Finding> {
     let mut weighed = Vec::new();
+    let lost = matches!(ends::journey(case.file), ends::Journey::Lost { .. });
     for cause in cause::all() {
-        let reasons = cause.weigh(case);
+        let mut reasons = cause.weigh(case);
+        if lost && matches!(cause.meta().category, Category::NotRunning | Category::Bind) {
+            reasons = vec![Reason::rules_out("syn", "our SYN never came in at the Redis host")];
+        }
         let prior = weights::prior(case.symptom, cause.meta().id);
         let confirmed = reasons.iter().any(|r| r.bearing == Bearing::Confirms);
         if let Some(out) = reasons.iter().find(|r| r.bearing == Bearing::RulesOut).filter(|_| !confirmed) {

@@ -5,6 +5,7 @@
 //! masked by their causes. What could not be seen becomes a blind spot and a proposal of what to look at next.
 
 mod case;
+pub(crate) mod ends;
 mod engine;
 mod ladder;
 mod next;
@@ -12,6 +13,7 @@ pub mod weights;
 
 pub use case::{Case, Symptom};
 pub(crate) use case::{holds, memory_full};
+pub use ends::Journey;
 pub use engine::diagnose;
 pub use ladder::{Rung, RungState};
 

@@ -1,6 +1,6 @@
 //! The case file: everything one diagnosis is made from, and what is saved in a bundle.
 
-use super::{Says, Seen, Why, client, server};
+use super::{Says, Seen, Why, client, ends, server};
 use serde::{Deserialize, Serialize};
 
 /// Version of the bundle format. Older versions load for ever.
@@ -84,6 +84,8 @@ pub struct Client {
     pub limits: Seen<client::Limits>,
     /// Own OUTPUT rules.
     pub firewall: Seen<server::Firewall>,
+    /// The handshakes on the client's wire, where both ends were watched.
+    pub syn: Seen<ends::Handshakes>,
 }
 
 /// Facts from the Redis host's side.
@@ -118,6 +120,10 @@ pub struct Server {
     pub mac: Seen<server::Mac>,
     /// A conversation over a side door (loopback or unix socket of the same instance), with INFO and CONFIG GET.
     pub inside: Seen<client::Talk>,
+    /// Who looks there, where that is another place than the client's.
+    pub standing: Seen<client::Standing>,
+    /// The handshakes on the Redis host's wire while the client dialled from elsewhere.
+    pub syn: Seen<ends::Handshakes>,
 }
 
 /// Everything a diagnosis is made from.
@@ -134,6 +140,10 @@ pub struct CaseFile {
     pub client: Client,
     /// The server's side.
     pub server: Server,
+    /// Where the client's side was seen from, where the two ends were looked at apart.
+    pub client_at: Option<ends::Place>,
+    /// Where the server's side was seen from, likewise.
+    pub server_at: Option<ends::Place>,
     /// Whole time of looking, in milliseconds.
     pub took_ms: f64,
 }
@@ -167,6 +177,8 @@ pub struct Item {
     pub took_ms: Option<f64>,
     /// The fact itself.
     pub data: serde_json::Value,
+    /// The place it was seen from, where that is a far one: `ssh:db`.
+    pub at: Option<String>,
 }
 
 /// What a fact is called in a sentence, before it is looked at.
@@ -197,7 +209,7 @@ fn item<T: Serialize + Says>(id: &'static str, from: Side, what: &str, seen: &Se
             ("not-run", format!("{what}: not looked at"), None, None, None, serde_json::Value::Null)
         }
     };
-    Item { id, from, state, says, why, by_hand, took_ms, data }
+    Item { id, from, state, says, why, by_hand, took_ms, data, at: None }
 }
 
 /// Writes the ordered table of facts once: ids, fields, and words for "not seen".
@@ -209,7 +221,8 @@ macro_rules! facts {
         impl CaseFile {
             /// Every fact in the order of the examination.
             pub fn items(&self) -> Vec<Item> {
-                vec![$(item($id, facts!(@side $side), $what, &self.$side.$field)),*]
+                let items = vec![$(item($id, facts!(@side $side), $what, &self.$side.$field)),*];
+                items.into_iter().map(|item| self.placed(item)).collect()
             }
 
             /// The facts that could not be seen: id, side, what, why.
@@ -224,6 +237,22 @@ macro_rules! facts {
     };
     (@side client) => { Side::Client };
     (@side server) => { Side::Server };
+}
+
+impl CaseFile {
+    /// Says of a fact from a far machine where that is, and how its command is run there.
+    fn placed(&self, mut item: Item) -> Item {
+        let place = match item.from {
+            Side::Client => &self.client_at,
+            Side::Server => &self.server_at,
+        };
+        if let Some(place) = place.as_ref().filter(|p| p.far()) {
+            item.at = Some(place.asked.clone());
+            let over_there = |line: String| format!("{} {}", place.shell, crate::text::shell(&line));
+            item.by_hand = item.by_hand.filter(|b| !b.is_empty()).map(over_there);
+        }
+        item
+    }
 }
 
 facts! {
@@ -241,6 +270,9 @@ facts! {
     client topology "topology" "the addresses announced";
     client limits "limits" "the client's own limits";
     client firewall "client-firewall" "the client's own firewall";
+    client syn "client-syn" "the handshakes on the client's wire";
+    server standing "server-standing" "the Redis host's side";
+    server syn "syn" "the handshakes on the Redis host's wire";
     server listener "listener" "listening sockets";
     server process "process" "Redis processes";
     server unit "unit" "systemd units";

@@ -209,8 +209,9 @@ pub fn of_client(file: &CaseFile) -> Seen<Firewall> {
     super::timed(BY_HAND, || look(&asked))
 }
 
-/// What the Redis host's rules do with the dial from here, and with a client of another host.
-pub fn of_server(file: &CaseFile) -> Seen<Firewall> {
+/// What the Redis host's rules do with the dial, and with a client of another host. `before` are the rules as they were
+/// before a client of another host dialled: its SYN may have moved a counter.
+pub fn of_server(file: &CaseFile, before: Option<&Rules>) -> Seen<Firewall> {
     if file.ask.unix.is_some() {
         return Seen::not_applicable("the target is a unix socket");
     }
@@ -223,18 +224,21 @@ pub fn of_server(file: &CaseFile) -> Seen<Firewall> {
             asked.push(input(src, to.ip()));
         }
     }
+    let sources: Vec<IpAddr> = asked.iter().map(|a| a.src).collect();
     asked.extend(outside(file, &own).map(|(src, dst)| input(src, dst)));
     if asked.is_empty() {
         return Seen::not_applicable("this host has no address that a client could dial");
     }
-    super::timed(BY_HAND, || look(&asked))
+    super::timed(BY_HAND, || look_since(&asked, before, &sources))
 }
 
 /// Each address dialled, and the one it was dialled from; before the dial the loopback address for itself.
 fn dialled(file: &CaseFile) -> Vec<(Option<IpAddr>, SocketAddr)> {
     let dials = file.client.connect.get().map_or(&[][..], Vec::as_slice);
     let from = |d: &Dial| d.from.map(|f| f.ip()).filter(|f| !f.is_unspecified());
-    dials.iter().map(|d| (from(d).or_else(|| source_for(file, d.to.ip())), d.to)).collect()
+    // The routes of another machine than the client's tell nothing of the client's address.
+    let guessed = |d: &Dial| if file.server.syn == Seen::NotRun { source_for(file, d.to.ip()) } else { None };
+    dials.iter().map(|d| (from(d).or_else(|| guessed(d)), d.to)).collect()
 }
 
 /// A dial that was refused at once leaves no source behind: the address of the interface the route names.
@@ -289,6 +293,11 @@ fn neighbour(dst: IpAddr, own: &[(IpAddr, u8)]) -> IpAddr {
 
 /// Reads the rules and judges each connection.
 pub fn look(asked: &[Asked]) -> Result<Firewall, Why> {
+    look_since(asked, None, &[])
+}
+
+/// `sources` have sent a SYN since `before`.
+fn look_since(asked: &[Asked], before: Option<&Rules>, sources: &[IpAddr]) -> Result<Firewall, Why> {
     let rules = read();
     if rules.read.is_empty()
         && let Some((_, why)) = rules.unread.first()
@@ -302,7 +311,16 @@ pub fn look(asked: &[Asked]) -> Result<Firewall, Why> {
         }
     }
     let mut verdicts: Vec<Verdict> = asked.iter().map(|a| verdict(&rules, a)).collect();
-    watch_counters(asked, &mut verdicts);
+    match before {
+        // The client's own SYNs came between the two readings: nothing has to be sent for it.
+        Some(before) => {
+            let sent = |a: &Asked| sources.contains(&a.src);
+            for (asked, now) in asked.iter().zip(&mut verdicts).filter(|(a, v)| stops(v) && sent(a)) {
+                now.moved = moved(&verdict(before, asked), now);
+            }
+        }
+        None => watch_counters(asked, &mut verdicts),
+    }
     Ok(Firewall {
         read: rules.read.iter().map(|r| format!("{}, {} rules", r.label, r.rules())).collect(),
         unread: rules.unread.iter().map(|(name, why)| format!("{name}: {why}")).collect(),
@@ -311,12 +329,16 @@ pub fn look(asked: &[Asked]) -> Result<Firewall, Why> {
     })
 }
 
+/// A rule that counts stops it.
+fn stops(v: &Verdict) -> bool {
+    matches!(v.verdict.as_str(), "drop" | "reject") && v.packets.is_some()
+}
+
 /// Sends one more SYN where a counting rule stops our own connection, lists again, and sees whether its counter moved.
 /// What another host sends cannot be made from here: its verdicts stay without.
 fn watch_counters(asked: &[Asked], verdicts: &mut [Verdict]) {
     let own = sys::net::own_addresses();
     let ours = |ip: IpAddr| ip.is_loopback() || own.contains(&ip);
-    let stops = |v: &Verdict| matches!(v.verdict.as_str(), "drop" | "reject") && v.packets.is_some();
     let watched: Vec<usize> = asked
         .iter()
         .zip(&*verdicts)

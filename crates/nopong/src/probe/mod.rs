@@ -3,7 +3,9 @@
 //! The order is the client's ladder; the server's side is read beside it when the target is this machine.
 
 pub mod client;
+pub mod ends;
 pub mod firewall;
+pub mod handshakes;
 pub mod server;
 
 use crate::diagnosis::{Case, Symptom};
@@ -40,10 +42,20 @@ pub struct Request {
     pub home: Option<crate::vantage::Home>,
     /// Collect everything even with a PONG (for `collect`).
     pub everything: bool,
+    /// `--from ssh:`: the nopong that dials.
+    pub client_far: Option<std::sync::Arc<crate::vantage::Far>>,
+    /// `--server ssh:`: the nopong that reads the Redis host's side, or why there is none.
+    pub server_far: Option<Result<std::sync::Arc<crate::vantage::Far>, Why>>,
+    /// No target was given, and the far client's own settings are looked up.
+    pub settings_there: bool,
+    /// Watch the handshakes on the client's wire.
+    pub watch: bool,
+    /// The rules as they were before the client dialled, for their counters.
+    pub before: Option<std::sync::Arc<firewall::Rules>>,
 }
 
 /// TLS flags, as redis-cli has them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct TlsOptions {
     /// `--cacert FILE`.
     pub cacert: Option<String>,
@@ -72,6 +84,11 @@ impl Default for Request {
             home: None,
             light: false,
             everything: false,
+            client_far: None,
+            server_far: None,
+            settings_there: false,
+            watch: false,
+            before: None,
         }
     }
 }
@@ -79,6 +96,13 @@ impl Default for Request {
 /// Looks from the client's side, and from the server's where that is this machine.
 pub fn look(request: &Request) -> CaseFile {
     let started = sys::now();
+    let mut file = proceed(request, begin(request));
+    file.took_ms = started.elapsed().as_secs_f64() * 1e3;
+    file
+}
+
+/// A case file with the question alone.
+fn empty(request: &Request) -> CaseFile {
     let mut file = CaseFile {
         schema_version: SCHEMA_VERSION,
         nopong: env!("CARGO_PKG_VERSION").to_owned(),
@@ -88,9 +112,23 @@ pub fn look(request: &Request) -> CaseFile {
     if let Some(settings) = &request.settings {
         file.client.settings = Seen::yes(settings.clone(), Duration::ZERO, "env | grep -i redis; cat .env");
     }
+    file
+}
+
+/// Up to the name: what is to be dialled.
+pub(crate) fn begin(request: &Request) -> CaseFile {
+    let mut file = empty(request);
     file.client.standing = client::standing::look();
     if file.ask.problem.is_none() {
         client::find(request, &mut file);
+    }
+    file
+}
+
+/// From the dial on.
+pub(crate) fn proceed(request: &Request, mut file: CaseFile) -> CaseFile {
+    let started = sys::now();
+    if file.ask.problem.is_none() {
         let at_home = at_home(request, &file);
         let server_side =
             request.server_side && !request.light && (file.ask.local || request.server_here || at_home);
@@ -98,9 +136,9 @@ pub fn look(request: &Request) -> CaseFile {
         // The sockets and processes are wanted in every case and cost little: read beside the dial.
         let (client_side, base) = std::thread::scope(|scope| {
             let base = server_side.then(|| scope.spawn(|| go().map(|()| server::base(request, &file))));
-            let mut client_side = file.client.clone();
-            client::ladder(request, &file, &mut client_side);
-            (client_side, base.and_then(|b| b.join().ok()))
+            let mut dialled = file.clone();
+            ladder(request, &mut dialled);
+            (dialled.client, base.and_then(|b| b.join().ok()))
         });
         file.client = client_side;
         match base {
@@ -109,9 +147,7 @@ pub fn look(request: &Request) -> CaseFile {
             None => {}
         }
         let healthy = Case::new(&file).symptom == Symptom::Pong;
-        if (!healthy && !request.light) || request.everything {
-            client::after_failure(request, &mut file);
-        }
+        after_ladder(request, healthy, &mut file);
         if server_side {
             let local = file.ask.local;
             let file = &mut file;
@@ -131,8 +167,29 @@ pub fn look(request: &Request) -> CaseFile {
             drop(looked);
         }
     }
-    file.took_ms = started.elapsed().as_secs_f64() * 1e3;
     file
+}
+
+/// Dials and talks; watches the client's wire meanwhile where both ends are.
+fn ladder(request: &Request, file: &mut CaseFile) {
+    let watch = request.watch.then(handshakes::Watch::start);
+    let mut client_side = file.client.clone();
+    client::ladder(request, file, &mut client_side);
+    file.client = client_side;
+    if let Some(watch) = watch {
+        let dials = file.client.connect.get().cloned().unwrap_or_default();
+        file.client.syn = match watch {
+            Ok(watch) => watch.finish(&dials, file.ask.port, false),
+            Err(why) => handshakes::unseen(why),
+        };
+    }
+}
+
+/// What is worth a look of the client's side once its ladder is known.
+fn after_ladder(request: &Request, healthy: bool, file: &mut CaseFile) {
+    if (!healthy && !request.light) || request.everything {
+        client::after_failure(request, file);
+    }
 }
 
 /// The client stands in another namespace of this machine, and dials an address of the place we came from.

@@ -251,6 +251,8 @@ fn evidence(page: &mut Page, file: &CaseFile, diagnosis: &Diagnosis) {
             Side::Client => ("seen by the client", file.items()),
             Side::Server => ("seen on the Redis host", file.items()),
         };
+        let at = items.iter().find(|i| i.from == side).and_then(|i| i.at.as_deref());
+        let name = at.map_or_else(|| name.to_owned(), |at| format!("{name}, {}", page.style.line(at)));
         let items: Vec<_> = items.into_iter().filter(|i| i.from == side && i.state != "not-run").collect();
         if items.is_empty() {
             continue;

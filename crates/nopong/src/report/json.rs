@@ -82,6 +82,9 @@ struct Next {
 struct Evidence {
     id: &'static str,
     from: &'static str,
+    /// The far machine it was seen on: `ssh:db`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<String>,
     state: &'static str,
     says: String,
     why: Option<String>,
@@ -104,6 +107,7 @@ impl Report {
             .map(|i| Evidence {
                 id: i.id,
                 from: if i.from == Side::Client { "client" } else { "server" },
+                at: i.at,
                 state: i.state,
                 says: i.says,
                 why: i.why,

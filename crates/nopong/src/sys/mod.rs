@@ -9,6 +9,8 @@ pub mod namespaces;
 pub mod net;
 pub mod netfilter;
 pub mod netlink;
+pub mod packets;
+pub mod pipe;
 pub mod raw;
 pub mod reach;
 pub mod ring;
@@ -65,6 +67,39 @@ pub fn read_stdin(max: usize) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::io::stdin().lock().take(max as u64).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Lines of standard input as they come, each at most `max` bytes; ends with the input, or with a line that is longer.
+pub fn stdin_lines(max: usize) -> std::sync::mpsc::Receiver<Vec<u8>> {
+    use std::io::BufRead as _;
+    let (send, receive) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut input = std::io::stdin().lock();
+        loop {
+            let mut line = Vec::new();
+            let read = (&mut input).take(max as u64 + 1).read_until(b'\n', &mut line);
+            if read.is_err() || line.pop() != Some(b'\n') || send.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receive
+}
+
+/// One line on standard output, whole.
+pub fn write_line(line: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    out.write_all(line)?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+/// This very program and its size, as it runs: also where its file was replaced since.
+pub fn own_program() -> std::io::Result<(std::fs::File, u64)> {
+    let file = std::fs::File::open("/proc/self/exe")?;
+    let size = file.metadata()?.len();
+    Ok((file, size))
 }
 
 /// Writes a file that only its owner may read, as a whole or not at all.

@@ -123,7 +123,7 @@ impl Connecting {
 }
 
 /// Waits until a descriptor can be written or has an error.
-fn writable(fd: BorrowedFd<'_>, deadline: Instant) -> bool {
+pub(super) fn writable(fd: BorrowedFd<'_>, deadline: Instant) -> bool {
     ready(fd, PollFlags::POLLOUT, deadline)
 }
 
@@ -212,6 +212,12 @@ pub fn source_towards(to: IpAddr) -> Option<IpAddr> {
     let socket = std::net::UdpSocket::bind((any, 0)).ok()?;
     socket.connect((to, 9)).ok()?;
     socket.local_addr().ok().map(|a| a.ip()).filter(|a| !a.is_unspecified())
+}
+
+/// Name of an interface, by its index.
+pub fn interface_name(index: u32) -> Option<String> {
+    let name = nix::net::if_::if_indextoname(index).ok()?;
+    Some(crate::text::shown(name.to_bytes(), 64))
 }
 
 /// Index of an interface, as an IPv6 scope.

@@ -1,12 +1,18 @@
-//! Where one stands: this host, a network namespace, a running process, a container.
+//! Where one stands: this host, a network namespace, a running process, a container, a machine that ssh reaches.
 //!
 //! A process's place is its network namespace, its resolv.conf, hosts and nsswitch.conf, its environment and its
 //! working directory; no tool is needed inside its container. Entering another namespace needs root
 //! (CAP_SYS_ADMIN); a process of our own namespace needs no right beyond reading its environment.
 
 mod docker;
+mod far;
+mod ssh;
+
+pub use far::{Carrier, Far};
+pub use ssh::Host;
 
 use crate::evidence::Why;
+use crate::evidence::ends::Place;
 use crate::sys;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -23,6 +29,8 @@ pub enum Vantage {
     Pid(u32),
     /// A container of Docker or Podman.
     Container(String),
+    /// A machine that ssh reaches. Nothing of it can be entered: a nopong over there looks ([`Far`]).
+    Ssh(Host),
 }
 
 /// Where `ip netns` keeps its names (iproute2, NETNS_RUN_DIR).
@@ -31,15 +39,15 @@ const NETNS: &str = "/run/netns";
 const NAME_FILES: &[&str] = &["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"];
 
 impl Vantage {
-    /// `local`, `netns:NAME|PATH`, `pid:PID`, `container:NAME|ID`.
+    /// `local`, `netns:NAME|PATH`, `pid:PID`, `container:NAME|ID`, `ssh:[user@]host`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let Some((kind, what)) = text.split_once(':') else {
             return match text {
                 "local" => Ok(Self::Local),
-                _ => {
-                    Err("not a place to look from: write local, netns:NAME, pid:PID or container:NAME"
-                        .to_owned())
-                }
+                _ => Err(
+                    "not a place to look from: write local, netns:NAME, pid:PID, container:NAME or ssh:HOST"
+                        .to_owned(),
+                ),
             };
         };
         match kind {
@@ -52,11 +60,13 @@ impl Vantage {
                 _ => Err(format!("{} is not a process id", crate::text::shown_str(what, 40))),
             },
             "container" => Ok(Self::Container(what.to_owned())),
-            "ssh" | "pod" => {
+            "ssh" => Host::parse(what).map(Self::Ssh),
+            "pod" => {
                 Err(format!("looking from `{kind}:` is not built in this version: run nopong there instead"))
             }
             _ => {
-                Err("not a place to look from: write local, netns:NAME, pid:PID or container:NAME".to_owned())
+                Err("not a place to look from: write local, netns:NAME, pid:PID, container:NAME or ssh:HOST"
+                    .to_owned())
             }
         }
     }
@@ -84,12 +94,17 @@ impl Vantage {
         match self {
             Self::Netns(path) => Some(path.clone()),
             Self::Pid(pid) => Some(PathBuf::from(format!("/proc/{pid}/ns/net"))),
-            Self::Local | Self::Container(_) => None,
+            Self::Local | Self::Container(_) | Self::Ssh(_) => None,
         }
     }
 
     /// Moves the calling thread, and every thread it starts from then on, into the network namespace.
     pub fn enter_network(&self) -> Result<(), Why> {
+        if let Self::Ssh(_) = self {
+            let what =
+                "another machine cannot be entered from here: run nopong there, through ssh".to_owned();
+            return Err(Why::Failed { what });
+        }
         match self.namespace() {
             Some(path) => sys::namespaces::enter_network(&path),
             None => Ok(()),
@@ -107,13 +122,28 @@ impl Vantage {
                 let own = PathBuf::from("/etc/netns").join(path.file_name().unwrap_or_default());
                 NAME_FILES.iter().map(|f| (own.join(f.trim_start_matches("/etc/")), *f)).collect()
             }
-            Self::Local | Self::Container(_) => return Ok(()),
+            Self::Local | Self::Container(_) | Self::Ssh(_) => return Ok(()),
         };
         let differs = |from: &PathBuf, to: &str| {
             sys::read(from, 64 << 10).is_ok_and(|theirs| sys::read(to, 64 << 10).ok() != Some(theirs))
         };
         let over: Vec<_> = over.into_iter().filter(|(from, to)| differs(from, to)).collect();
         if over.is_empty() { Ok(()) } else { sys::namespaces::lay_over(&over) }
+    }
+}
+
+/// The machine and network that the calling thread is in.
+pub fn here(asked: &str) -> Place {
+    use std::os::unix::fs::MetadataExt as _;
+    let line = |path: &str| sys::read_text(path, 200).ok().map(|t| crate::text::shown_str(t.trim(), 100));
+    Place {
+        asked: asked.to_owned(),
+        shell: String::new(),
+        hostname: nix::unistd::gethostname().map(|h| h.to_string_lossy().into_owned()).unwrap_or_default(),
+        boot: line("/proc/sys/kernel/random/boot_id"),
+        netns: sys::stat("/proc/thread-self/ns/net").ok().map(|m| m.ino()),
+        vendor: line("/sys/class/dmi/id/sys_vendor"),
+        by: "this nopong".to_owned(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::cause::common::{meta, on_link, sh};
 use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
-use crate::diagnosis::{Case, Symptom};
+use crate::diagnosis::{Case, Journey, Symptom};
 use crate::evidence::client::{Dial, DialOutcome, Icmp, RouteOutcome};
 
 /// See the module.
@@ -47,6 +47,10 @@ fn nobody_on_link(dial: &Dial) -> bool {
 }
 
 fn because(case: &Case<'_>) -> Vec<Reason> {
+    if let Journey::Arrived { there, .. } = case.journey() {
+        let says = format!("the SYN from {} came in at {}", there.client, case.server_called());
+        return vec![Reason::rules_out("syn", says)];
+    }
     if let Some(says) = no_route(case) {
         return vec![Reason::confirms("route", says)];
     }

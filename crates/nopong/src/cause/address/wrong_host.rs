@@ -1,8 +1,8 @@
 //! The host dialled is not where Redis is meant to be. From one host this can only be made probable.
 
-use crate::cause::common::{down_here, meta, servers_here};
+use crate::cause::common::{down_here, is_loopback, meta, outside_addresses, servers_here};
 use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
-use crate::diagnosis::{Case, Symptom};
+use crate::diagnosis::{Case, Journey, Symptom, ends};
 use std::net::IpAddr;
 
 /// See the module.
@@ -14,7 +14,7 @@ static META: Meta = meta(
     Category::Address,
     Stage::Connect,
     "that host is not the one with Redis",
-    &["listener", "binary", "settings"],
+    &["address", "listener", "binary", "settings"],
 );
 
 /// Addresses that belong to no host: documentation (RFC 5737, RFC 3849), reserved (RFC 1112), broadcast.
@@ -36,6 +36,33 @@ fn nobodys(ip: IpAddr) -> Option<&'static str> {
     }
 }
 
+/// The host that is meant was read, and does not have the address dialled.
+fn another_machine(case: &Case<'_>) -> Option<Vec<Reason>> {
+    (ends::owned(case.file) == Some(false)).then_some(())?;
+    let ip = case.dialled().first()?.ip();
+    let db = case.server_called();
+    let own: Vec<String> = outside_addresses(case).iter().take(4).map(|a| a.address.to_string()).collect();
+    let mut reasons = vec![if is_loopback(ip) {
+        Reason::strong("connect", format!("{ip} is the client's own machine, not {db}"))
+    } else {
+        Reason::strong("address", format!("{ip} is not an address of {db}, which has {}", own.join(", ")))
+    }];
+    match case.journey() {
+        Journey::Arrived { there, .. } => {
+            let says = format!(
+                "the SYN came in at {db} all the same, for {}: the address is translated",
+                there.server
+            );
+            return Some(vec![Reason::rules_out("syn", says)]);
+        }
+        _ if case.server.syn.get().is_some_and(|s| !s.incomplete && s.target.is_empty()) => {
+            reasons.push(Reason::strong("syn", format!("no packet of ours came in at {db}")));
+        }
+        _ => {}
+    }
+    Some(reasons)
+}
+
 impl Cause for WrongHost {
     fn meta(&self) -> &'static Meta {
         &META
@@ -52,6 +79,9 @@ impl Cause for WrongHost {
         if let Some((ip, what)) = case.dialled().iter().find_map(|a| Some((a.ip(), nobodys(a.ip())?))) {
             return vec![Reason::strong("connect", format!("{ip} {what}"))];
         }
+        if let Some(reasons) = another_machine(case) {
+            return reasons;
+        }
         if servers_here(case).is_some_and(|s| !s.is_empty()) {
             return vec![Reason::rules_out("process", "Redis runs on the host dialled")];
         }
@@ -62,7 +92,11 @@ impl Cause for WrongHost {
     }
 
     fn title(&self, case: &Case<'_>) -> String {
-        format!("{} is not the host with Redis", crate::text::shown_str(&case.ask.host, 100))
+        let host = crate::text::shown_str(&case.ask.host, 100);
+        match another_machine(case) {
+            Some(_) => format!("{host} is not {}", case.server_called()),
+            None => format!("{host} is not the host with Redis"),
+        }
     }
 
     fn fix(&self, case: &Case<'_>) -> Option<Fix> {
@@ -78,8 +112,10 @@ impl Cause for WrongHost {
 #[cfg(test)]
 mod tests {
     use super::{WrongHost, nobodys};
-    use crate::cause::testing::{bearings, on_server, refused, rules_out, running, seen, silent};
-    use crate::diagnosis::Bearing;
+    use crate::cause::testing::{
+        apart, bearings, first, handshake, on_server, refused, rules_out, running, seen, silent, watched,
+    };
+    use crate::diagnosis::{Band, Bearing};
 
     #[test]
     fn addresses_of_nobody() {
@@ -99,6 +135,17 @@ mod tests {
     #[test]
     fn ruled_out_by_a_redis_there() {
         assert!(rules_out(&WrongHost, &running(on_server(refused()), "127.0.0.1:6379")));
+    }
+
+    #[test]
+    fn a_host_that_lacks_the_address_is_likely_another_one_and_never_surely() {
+        let file = watched(apart(refused(), "10.0.0.99"), Vec::new());
+        assert_eq!(first(&file), Some(("wrong-host", Band::Likely)));
+        // A virtual address or a port forwarding in front of it: the SYN comes in all the same.
+        let mut there = handshake(true, 1, 0);
+        there.ours = false;
+        there.server = "10.0.0.99:6379".parse().unwrap();
+        assert!(rules_out(&WrongHost, &watched(apart(refused(), "10.0.0.99"), vec![there])));
     }
 
     #[test]

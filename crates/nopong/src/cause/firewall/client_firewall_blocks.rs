@@ -1,9 +1,9 @@
 //! The client's own machine does not let the connection out.
 
-use super::shared::{reach, rejected, stopped_by};
+use super::shared::{came_in, reach, rejected, stopped_by};
 use crate::cause::common::{failed, meta, own_output, rule, sh};
 use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
-use crate::diagnosis::{Case, Symptom};
+use crate::diagnosis::{Case, Journey, Symptom};
 
 /// See the module.
 #[derive(Debug)]
@@ -29,7 +29,22 @@ impl Cause for ClientFirewallBlocks {
         if case.unix().is_some() {
             return Vec::new();
         }
+        if let Journey::Arrived { there, back: Some(true) } = case.journey()
+            && case.symptom == Symptom::TimedOut
+        {
+            let says = format!("the SYN-ACK of {} came in on the client's wire", there.server);
+            return vec![
+                Reason::strong("client-syn", says),
+                Reason::strong("connect", "and the client's own host did not take it"),
+            ];
+        }
+        if let Some(reason) = came_in(case) {
+            return vec![reason];
+        }
         let mut reasons = Vec::new();
+        if let Journey::Lost { left: Some(false), .. } = case.journey() {
+            reasons.push(Reason::strong("client-syn", "no SYN was seen to leave this machine"));
+        }
         if let Some(verdict) = own_output(case) {
             let unread = case.client.firewall.get().is_some_and(|f| !f.unread.is_empty());
             let fits = match verdict.verdict.as_str() {

@@ -1,10 +1,10 @@
 //! A cloud's security group, network ACL or allow-list drops the connection. From a host nobody can see those
 //! rules: this stays possible until somebody looks in the console.
 
-use super::shared::reach;
+use super::shared::{came_in, reach};
 use crate::cause::common::{meta, source_or_blank};
 use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
-use crate::diagnosis::{Case, Symptom};
+use crate::diagnosis::{Case, Journey, Symptom};
 
 /// See the module.
 #[derive(Debug)]
@@ -41,6 +41,39 @@ pub(crate) fn cloud_name(host: &str) -> bool {
     CLOUDS.iter().any(|c| host.ends_with(c))
 }
 
+/// Makers of virtual machines whose networks have security groups (DMI sys_vendor, as cloud-init knows them).
+const VENDORS: &[&str] = &[
+    "Amazon",
+    "Google",
+    "Microsoft Corporation",
+    "Alibaba",
+    "Tencent",
+    "Huawei Cloud",
+    "DigitalOcean",
+    "Hetzner",
+    "Akamai",
+    "Linode",
+    "Vultr",
+    "UpCloud",
+    "Exoscale",
+    "Scaleway",
+    "OpenStack",
+    "OVH",
+    "Oracle",
+];
+
+/// The maker of one end's machine, where it is a cloud.
+fn vendor<'a>(case: &Case<'a>) -> Option<&'a str> {
+    let ends = [&case.file.server_at, &case.file.client_at];
+    let of = |v: &&str| VENDORS.iter().any(|cloud| v.starts_with(cloud));
+    ends.into_iter().flatten().filter_map(|p| p.vendor.as_deref()).find(of)
+}
+
+/// One of the ends is in a cloud, as far as its name or its machine tells.
+pub(super) fn in_a_cloud(case: &Case<'_>) -> bool {
+    cloud_name(&case.ask.host) || vendor(case).is_some()
+}
+
 impl Cause for CloudFirewallBlocks {
     fn meta(&self) -> &'static Meta {
         &META
@@ -65,7 +98,20 @@ impl Cause for CloudFirewallBlocks {
         if case.ask.local {
             return vec![Reason::rules_out("route", "the connection does not leave this machine")];
         }
+        if let Some(reason) = came_in(case) {
+            return vec![reason];
+        }
         let mut reasons = Vec::new();
+        if let (Journey::Lost { left, .. }, Some(vendor)) = (case.journey(), vendor(case)) {
+            if left == Some(false) {
+                return vec![Reason::rules_out("client-syn", "our SYN did not even leave the client")];
+            }
+            let says = format!(
+                "no SYN of ours came in at {}, and the machines are of {vendor}",
+                case.server_called()
+            );
+            return vec![Reason::strong("syn", says)];
+        }
         if cloud_name(&case.ask.host) {
             reasons.push(Reason::weak("name", format!("{} is a name of a cloud service", case.ask.host)));
         }

@@ -1,9 +1,9 @@
 //! The Redis host's own firewall drops the connection without an answer.
 
-use super::shared::{allow, reach, stopped_by};
+use super::shared::{allow, never_came_in, reach, stopped_by};
 use crate::cause::common::{meta, on_link, outside_input, own_input, own_output, redis_listeners, rule};
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
-use crate::diagnosis::{Case, Symptom};
+use crate::diagnosis::{Case, Journey, Symptom};
 
 /// See the module.
 #[derive(Debug)]
@@ -30,6 +30,19 @@ fn dropped(case: &Case<'_>) -> u32 {
 /// What the server's own side tells; empty when it was not read.
 fn on_server(case: &Case<'_>) -> Vec<Reason> {
     let mut reasons = Vec::new();
+    if let Journey::Arrived { there, .. } = case.journey() {
+        let (client, dev) = (there.client, &there.dev);
+        if there.ack_out > 0 {
+            // What leaves has passed the host's own OUTPUT rules.
+            let says = format!("{} answered: a SYN-ACK to {client} left by {dev}", case.server_called());
+            return vec![Reason::rules_out("syn", says)];
+        }
+        if there.rst_out == 0 {
+            let says =
+                format!("{} SYNs from {client} came in on {dev}, and nothing left in answer", there.syn_in);
+            reasons.push(Reason::strong("syn", says));
+        }
+    }
     if let Some(verdict) = own_input(case) {
         match verdict.verdict.as_str() {
             "drop" => {
@@ -71,6 +84,9 @@ impl Cause for ServerFirewallDrops {
                 return vec![Reason::rules_out("connect", "the attempt was answered; a dropped one is not")];
             }
             _ => return Vec::new(),
+        }
+        if let Some(reason) = never_came_in(case) {
+            return vec![reason];
         }
         let mut reasons = on_server(case);
         if reasons.is_empty() && case.ask.local {
@@ -152,8 +168,8 @@ mod tests {
     use super::ServerFirewallDrops;
     use crate::cause::Cause as _;
     use crate::cause::testing::{
-        bearings, confirms, first, on_server, pong_talk, refused, rules_out, running, seen, silent, talks,
-        timed_out,
+        apart, bearings, confirms, first, handshake, on_server, pong_talk, refused, rules_out, running, seen,
+        silent, talks, timed_out, watched,
     };
     use crate::diagnosis::{Band, Bearing, Case};
     use crate::evidence::CaseFile;
@@ -187,6 +203,16 @@ mod tests {
     fn ruled_out_by_an_accept_or_an_answer() {
         assert!(rules_out(&ServerFirewallDrops, &judged(on_server(timed_out()), "10.0.0.7", "accept")));
         assert!(rules_out(&ServerFirewallDrops, &refused()));
+    }
+
+    #[test]
+    fn two_ends_tell_a_drop_here_from_one_on_the_way() {
+        let both = |target| watched(apart(timed_out(), "10.0.0.5"), target);
+        assert_eq!(bearings(&ServerFirewallDrops, &both(vec![handshake(true, 2, 0)])), [Bearing::Strong]);
+        assert!(rules_out(&ServerFirewallDrops, &both(vec![handshake(true, 2, 2)])));
+        assert!(rules_out(&ServerFirewallDrops, &both(Vec::new())));
+        let file = judged(both(vec![handshake(true, 2, 0)]), "10.0.0.7", "drop");
+        assert_eq!(first(&file), Some(("server-firewall-drops", Band::Confirmed)));
     }
 
     #[test]

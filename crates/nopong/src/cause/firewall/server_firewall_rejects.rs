@@ -1,7 +1,7 @@
 //! The Redis host's own firewall answers the connection with a rejection.
 
 use super::server_firewall_drops::outside;
-use super::shared::{allow, answered_by_icmp, foreign_rst, rejected, stopped_by};
+use super::shared::{allow, answered_by_icmp, foreign_rst, never_came_in, rejected, stopped_by};
 use crate::cause::common::{meta, outside_input, own_input, rule};
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
@@ -87,6 +87,9 @@ impl Cause for ServerFirewallRejects {
             } else {
                 Vec::new()
             };
+        }
+        if let Some(reason) = never_came_in(case) {
+            return vec![reason];
         }
         if let Some(reasons) = on_server(case) {
             return reasons;

@@ -2,7 +2,7 @@
 
 use crate::cause::common::{public_address, sh, source_or_blank};
 use crate::cause::{Fix, Reason, Risk};
-use crate::diagnosis::{Case, Symptom};
+use crate::diagnosis::{Case, Journey, Symptom};
 use crate::evidence::client::{Dial, Reach};
 use crate::evidence::server::Verdict;
 
@@ -14,6 +14,20 @@ pub(super) fn rejected(symptom: Symptom) -> bool {
 /// What is known of how far the SYN got.
 pub(super) fn reach<'a>(case: &Case<'a>) -> Option<&'a Reach> {
     case.dials().iter().find_map(|d| d.reach.as_ref())
+}
+
+/// Our SYN came in at the Redis host: nothing on the way there stops it.
+pub(super) fn came_in(case: &Case<'_>) -> Option<Reason> {
+    let Journey::Arrived { there, .. } = case.journey() else { return None };
+    let says = format!("the SYN from {} came in on {} of {}", there.client, there.dev, case.server_called());
+    Some(Reason::rules_out("syn", says))
+}
+
+/// It did not come in there, though that host has the address and its wire was watched.
+pub(super) fn never_came_in(case: &Case<'_>) -> Option<Reason> {
+    let Journey::Lost { .. } = case.journey() else { return None };
+    let says = format!("no SYN of ours came in at {}, whose wire was watched", case.server_called());
+    Some(Reason::rules_out("syn", says))
 }
 
 /// The dial that an ICMP error answered.

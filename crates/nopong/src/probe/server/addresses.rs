@@ -5,7 +5,7 @@ use crate::evidence::server::Address;
 use crate::sys;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage, LinkXdp, XdpAttached};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use std::collections::BTreeMap;
 
@@ -26,6 +26,13 @@ pub(super) fn look() -> Result<Vec<Address>, Why> {
         .collect();
     addresses.dedup();
     Ok(addresses)
+}
+
+/// Some interface has an XDP program, which may drop packets before anybody sees them.
+pub(super) fn xdp() -> bool {
+    let links = dump(RouteNetlinkMessage::GetLink(LinkMessage::default())).unwrap_or_default();
+    let attached = |a: &LinkAttribute| matches!(a, LinkAttribute::Xdp(all) if all.iter().any(|x| matches!(x, LinkXdp::Attached(how) if *how != XdpAttached::None)));
+    links.iter().any(|m| matches!(m, RouteNetlinkMessage::NewLink(l) if l.attributes.iter().any(attached)))
 }
 
 fn dump(request: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>, Why> {

@@ -33,6 +33,11 @@ use std::time::{Duration, Instant};
 /// Limit for all questions to systemd together.
 const UNITS: Duration = Duration::from_millis(1500);
 
+/// Some interface drops packets before anybody sees them, or may.
+pub(super) fn xdp() -> bool {
+    addresses::xdp()
+}
+
 /// Listening sockets, Redis processes and own addresses: wanted in every case, read beside the dial.
 pub fn base(_request: &Request, file: &CaseFile) -> Server {
     let process = timed("ps -eo pid,user,stat,args | grep -E 'redis|valkey|keydb'", || Ok(processes::look()));
@@ -65,9 +70,9 @@ fn look_listeners(
 }
 
 /// What a PONG on the Redis host still needs, to answer for clients elsewhere: configuration and rules. Must stay cheap.
-pub fn beside_a_pong(_request: &Request, file: &mut CaseFile) {
+pub fn beside_a_pong(request: &Request, file: &mut CaseFile) {
     let (firewall, config) = std::thread::scope(|scope| {
-        let firewall = scope.spawn(|| super::firewall::of_server(file));
+        let firewall = scope.spawn(|| super::firewall::of_server(file, request.before.as_deref()));
         let config = look_config(file, &[]);
         (firewall.join(), config)
     });
@@ -90,7 +95,7 @@ pub fn everything(request: &Request, file: &mut CaseFile) {
             logs::journal(&extra)
         });
         let units = scope.spawn(|| look_units(processes.clone()));
-        let firewall = scope.spawn(|| super::firewall::of_server(file));
+        let firewall = scope.spawn(|| super::firewall::of_server(file, request.before.as_deref()));
         let binaries = scope.spawn(|| look_binaries(&processes));
         let kernel_log = scope.spawn(kernel_log::read);
         let drop = scope.spawn(|| look_drops(request, file));
