@@ -1,7 +1,7 @@
 //! `ipset save` into sets, for `-m set --match-set` in an iptables text judged beside it.
 //!
-//! Each set knows which parts of a packet its type asks for. Lists of sets, exceptions (`nomatch`) and types that
-//! ask for marks or hardware addresses are kept as sets of unknown content.
+//! Each set knows which parts of a packet its type asks for. Types that ask for marks or hardware addresses, and
+//! exceptions (`nomatch`) among joined fields, are kept as sets of unknown content.
 
 use crate::model::{Kind, Ruleset};
 use crate::nft::types::PROTOCOLS;
@@ -31,6 +31,10 @@ pub(crate) struct Layout {
 struct Building {
     layout: Layout,
     builder: SetBuilder,
+    /// One dimension: its ranges, and whether each is an exception.
+    nets: Vec<((u128, u128), bool)>,
+    list: bool,
+    members: Vec<String>,
 }
 
 pub(crate) fn looks_like(text: &str) -> bool {
@@ -59,9 +63,13 @@ pub(crate) fn read(text: &str) -> Result<Ruleset, Trouble> {
             _ => return Err(Trouble::at(number, "`create SET TYPE …` or `add SET ELEMENT` was expected")),
         }
     }
-    let finish = |b: Building| {
+    let finish = |mut b: Building| {
+        for range in without_exceptions(std::mem::take(&mut b.nets)) {
+            b.builder.add(vec![range], Datum::None);
+        }
         let mut set = b.builder.build();
         set.layout = Some(b.layout);
+        set.members = b.members;
         set
     };
     Ok(Ruleset {
@@ -89,20 +97,62 @@ fn create(kind: &str, options: &[&str]) -> Building {
             _ => unknown = Some(format!("an ipset of type {kind}")),
         }
     }
-    if method == "list" {
-        unknown = Some("an ipset that is a list of sets".into());
+    let list = method == "list";
+    if list {
+        unknown = None;
     }
     let family = parts.contains(&Part::Address).then_some(v6);
     let mut builder = SetBuilder::new(parts.len());
     builder.unknown = unknown;
-    Building { layout: Layout { v6: family, parts }, builder }
+    Building { layout: Layout { v6: family, parts }, builder, nets: Vec::new(), list, members: Vec::new() }
+}
+
+/// Of prefixes around an address the longest decides (hash:net); they are nested or apart.
+fn without_exceptions(mut nets: Vec<((u128, u128), bool)>) -> Vec<(u128, u128)> {
+    if nets.iter().all(|(_, except)| !except) {
+        return nets.into_iter().map(|(range, _)| range).collect();
+    }
+    nets.sort_unstable_by_key(|((lo, hi), _)| (*lo, std::cmp::Reverse(*hi)));
+    let mut out = Vec::new();
+    let mut open: Vec<((u128, u128), bool)> = Vec::new();
+    let mut at = 0;
+    let mut upto = |open: &[((u128, u128), bool)], at: &mut u128, end: u128| {
+        if let Some((_, false)) = open.last()
+            && *at <= end
+        {
+            out.push((*at, end));
+        }
+        *at = (*at).max(end.saturating_add(1));
+    };
+    for net in nets {
+        let (lo, _) = net.0;
+        while let Some(((_, hi), _)) = open.last().copied().filter(|((_, hi), _)| *hi < lo) {
+            upto(&open, &mut at, hi);
+            open.pop();
+        }
+        if lo > 0 {
+            upto(&open, &mut at, lo - 1);
+        }
+        at = lo;
+        open.push(net);
+    }
+    while let Some(((_, hi), _)) = open.last().copied() {
+        upto(&open, &mut at, hi);
+        open.pop();
+    }
+    out
 }
 
 fn add(set: &mut Building, element: &str, options: &[&str]) -> Result<(), String> {
     if set.builder.unknown.is_some() {
         return Ok(());
     }
-    if options.contains(&"nomatch") {
+    if set.list {
+        set.members.push(element.to_owned());
+        return Ok(());
+    }
+    let except = options.contains(&"nomatch");
+    if except && set.layout.parts != [Part::Address] {
         set.builder.unknown = Some("an ipset with exceptions (nomatch)".into());
         return Ok(());
     }
@@ -131,7 +181,10 @@ fn add(set: &mut Building, element: &str, options: &[&str]) -> Result<(), String
             }
         });
     }
-    set.builder.add(key, Datum::None);
+    match key.as_slice() {
+        [range] => set.nets.push((*range, except)),
+        _ => set.builder.add(key, Datum::None),
+    }
     Ok(())
 }
 
@@ -162,5 +215,23 @@ fn ports(text: &str) -> Option<Option<(u128, u128)>> {
     match range.split_once('-') {
         Some((lo, hi)) => Some(Some((one(lo)?, one(hi)?))),
         None => one(range).map(|n| Some((n, n))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_exceptions;
+
+    #[test]
+    fn the_longest_prefix_decides() {
+        let nets = vec![
+            ((0, 255), false),
+            ((16, 31), true),
+            ((20, 20), false),
+            ((300, 310), true),
+            ((40, 40), true),
+        ];
+        assert_eq!(without_exceptions(nets), [(0, 15), (20, 20), (32, 39), (41, 255)]);
+        assert_eq!(without_exceptions(vec![((0, u128::MAX), false), ((0, 0), true)]), [(1, u128::MAX)]);
     }
 }

@@ -43,6 +43,35 @@ impl Ruleset {
         self.tables.iter().flat_map(|t| &t.chains).map(|c| c.rules.len()).sum()
     }
 
+    /// Whether a rule asks for the content of an ipset, which no listing of rules shows.
+    #[must_use]
+    pub fn asks_ipsets(&self) -> bool {
+        fn asks(cond: &Cond) -> bool {
+            match cond {
+                Cond::In(_, SetRef::Ipset(_), _) => true,
+                Cond::Not(inner) => asks(inner),
+                Cond::All(list) | Cond::Any(list) => list.iter().any(asks),
+                _ => false,
+            }
+        }
+        let rules = self.tables.iter().flat_map(|t| &t.chains).flat_map(|c| &c.rules);
+        rules.flat_map(|r| &r.stmts).any(|s| matches!(s, Stmt::If(cond) if asks(cond)))
+    }
+
+    /// Switches a table off, as its flag `dormant` does, which nft before 1.0.7 does not list as JSON.
+    pub fn set_dormant(&mut self, family: &str, name: &str) {
+        let family = match family {
+            "ip" => Family::Ip,
+            "ip6" => Family::Ip6,
+            "inet" => Family::Inet,
+            "netdev" => Family::Netdev,
+            _ => return,
+        };
+        for table in self.tables.iter_mut().filter(|t| !t.xt && t.family == family && t.name == name) {
+            table.dormant = true;
+        }
+    }
+
     /// The programs whose tables or chains are in it: `ufw`, `firewalld`, `docker`, …
     #[must_use]
     pub fn owners(&self) -> Vec<&'static str> {
@@ -146,11 +175,28 @@ pub(crate) enum Stmt {
     Snat,
     SetMark(Expr),
     SetCtMark(Expr),
+    /// Adds the key to the set, or takes it out; what it keeps with the element may end the rule.
+    Touch {
+        set: SetRef,
+        key: Vec<Expr>,
+        keeps: Vec<Kept>,
+    },
     Notrack,
     /// Something else takes the packet and decides: a program, a proxy.
     Taken(String),
+    /// Turns the packet into another, which nobody can judge.
+    Rewrites(&'static str),
     /// Not understood: it may end the rule, or the packet, in any way.
     Opaque(String),
+}
+
+/// A count kept with a set's element.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    /// Whether the rule goes on for an element just made.
+    pub(crate) first: bool,
+    /// The same for one that is there already.
+    pub(crate) later: Cond,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -263,6 +309,8 @@ pub(crate) enum Cond {
     Any(Vec<Self>),
     /// Depends on what cannot be known beforehand.
     Unknown(String),
+    /// Taken to hold, or not to, because of what the text says, as nearly every packet finds it.
+    Assumed(bool, String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -334,6 +382,10 @@ pub(crate) enum Field {
     /// Whether the way back to the source leaves by the interface it came in on.
     ReversePath,
     PktType,
+    /// Of IPv4: flags and offset of a fragment.
+    FragOff,
+    /// The largest segment that the SYN announces.
+    Mss,
     IifType,
     Length,
     /// A field of a protocol that this packet does not carry.

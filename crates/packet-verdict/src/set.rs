@@ -26,8 +26,14 @@ pub(crate) struct SetData {
     data: Vec<Datum>,
     /// Why the content at the time of the packet is not known.
     pub(crate) unknown: Option<String>,
+    /// Whether rules add to it or take from it.
+    pub(crate) changing: bool,
+    /// Whether an element is found only while a limit kept with it lasts.
+    pub(crate) limits: bool,
     /// For an ipset: what its dimensions ask for.
     pub(crate) layout: Option<Layout>,
+    /// For an ipset that is a list of others.
+    pub(crate) members: Vec<String>,
     default: Option<u32>,
 }
 
@@ -39,6 +45,8 @@ pub(crate) struct SetBuilder {
     pub(crate) unknown: Option<String>,
     /// nft's `*`: for keys without an element of their own.
     pub(crate) default: Option<Datum>,
+    /// Elements keep limits.
+    pub(crate) limits: bool,
 }
 
 pub(crate) struct Hits<'a> {
@@ -61,7 +69,8 @@ impl SetBuilder {
     }
 
     pub(crate) fn build(self) -> SetData {
-        let mut set = SetData { fields: self.fields, unknown: self.unknown, ..SetData::default() };
+        let mut set =
+            SetData { fields: self.fields, unknown: self.unknown, limits: self.limits, ..SetData::default() };
         for (key, datum) in self.elements {
             let index = set.intern(datum);
             match key.as_slice() {
@@ -141,6 +150,7 @@ impl SetData {
             return Hits { data: self.data.iter().collect(), may_miss: true };
         }
         let mut hits = if let [value] = key { self.find_one(*value) } else { self.find_joined(key) };
+        hits.may_miss |= self.limits;
         if let (true, Some(default)) = (hits.may_miss, self.default) {
             hits.data.push(self.datum(default));
             hits.may_miss = false;

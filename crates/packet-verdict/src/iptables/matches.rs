@@ -4,13 +4,14 @@
 //! connmark), by the `-m` before. What is not known becomes a match that may or may not hold.
 
 use super::targets;
+use super::values::{
+    flag_bits, id_range, interface, kinds, num, port_range, protocol, rate_per_second, states, value_mask,
+};
 use super::words::Words;
-use crate::judge::{ct, rtn};
 use crate::model::{Cond, Expr, Field, Op, Rule, SetRef, Stmt};
-use crate::nft::types::{ADDR_TYPES, PORTS, PROTOCOLS, TCP_FLAGS};
+use crate::nft::{NO_IPSEC, rate_limit};
 use crate::packet::prefix_range;
 use crate::set::{Datum, SetBuilder};
-use crate::value::{name_bits, name_prefix};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -94,6 +95,8 @@ const PLAIN: &[&str] = &[
     "ah",
     "udplite",
     "socket",
+    "nfacct",
+    "protocol",
 ];
 
 impl Build {
@@ -112,7 +115,7 @@ impl Build {
     fn close_module(&mut self) {
         let Some(last) = self.modules.last().cloned() else { return };
         match last.as_str() {
-            "limit" => self.doubt("a rate limit"),
+            "limit" | "hashlimit" => self.doubt("a rate limit"),
             "rpfilter" if !self.doubted => {
                 self.push(Cond::Cmp(Expr::Field(Field::ReversePath), Op::Eq, Expr::Const(1)), false);
                 self.doubted = true;
@@ -220,6 +223,46 @@ impl Build {
                 let cond = kinds(Field::DaddrType, &arg(words)?, self.v6)?;
                 self.push(cond, negate);
             }
+            "--limit" | "--hashlimit" | "--hashlimit-upto" | "--hashlimit-above"
+                if matches!(self.module(), "limit" | "hashlimit") =>
+            {
+                self.rate(&arg(words)?, (option == "--hashlimit-above") != negate);
+            }
+            "--set" if self.module() == "recent" => {
+                // Whoever is not in the list is put there: it always holds (recent_mt).
+                self.doubted = true;
+                if negate {
+                    self.conds.push(Cond::Never);
+                }
+            }
+            "--mss" if self.module() == "tcpmss" => {
+                let (lo, hi) = port_range(&arg(words)?)?;
+                self.doubted = true;
+                self.push(Cond::Cmp(Expr::Field(Field::Mss), Op::Eq, Expr::Range(lo, hi)), negate);
+            }
+            "--pol" if self.module() == "policy" => {
+                let none = arg(words)? == "none";
+                self.doubted = true;
+                self.push(Cond::Assumed(none, NO_IPSEC.into()), negate);
+            }
+            "--dir" if self.module() == "policy" => {
+                arg(words)?;
+            }
+            "--header" if self.module() == "ipv6header" => {
+                let only = arg(words)?;
+                let soft = words.peek() == Some("--soft");
+                self.extension_headers(&only, soft, negate);
+            }
+            "--soft" if self.module() == "ipv6header" => {}
+            // Counts, and holds (nfacct_mt).
+            "--nfacct-name" => {
+                arg(words)?;
+            }
+            "--helper" if self.module() == "helper" => {
+                arg(words)?;
+                self.doubted = true;
+                self.push(Cond::Never, negate);
+            }
             "--limit-iface-in" | "--limit-iface-out" => self.doubt("the interface that carries the address"),
             "--match-set" => {
                 let (name, dirs) = (arg(words)?, arg(words)?);
@@ -295,6 +338,31 @@ impl Build {
         Ok(())
     }
 
+    /// A limit that only a flood uses up holds.
+    fn rate(&mut self, text: &str, over: bool) {
+        if self.doubted {
+            return;
+        }
+        match rate_per_second(text) {
+            Some(rate) => {
+                self.conds.push(rate_limit(rate, over, text));
+                self.doubted = true;
+            }
+            None => self.doubt("a rate limit"),
+        }
+    }
+
+    /// The SYN carries no extension header: only the protocol itself is there (ipv6header_mt6).
+    fn extension_headers(&mut self, list: &str, soft: bool, negate: bool) {
+        let mut words = list.split(',');
+        let protocol = |w: &str| matches!(w, "prot" | "proto" | "protocol");
+        let holds = if soft { words.any(protocol) } else { words.all(protocol) };
+        self.doubted = true;
+        if holds == negate {
+            self.conds.push(Cond::Never);
+        }
+    }
+
     /// A match on the connection does not hold without one, negated or not (conntrack_mt).
     fn push_tracked(&mut self, cond: Cond, negate: bool) {
         let tracked = Cond::Cmp(Expr::Field(Field::CtDirection), Op::Ge, Expr::Const(0));
@@ -304,7 +372,12 @@ impl Build {
 
     fn protocol(&mut self, text: &str, negate: bool) -> Result<(), String> {
         let number = protocol(text)?;
-        self.modules.push(text.to_owned());
+        let module = match number {
+            6 => "tcp",
+            17 => "udp",
+            _ => "protocol",
+        };
+        self.modules.push(module.to_owned());
         if number == 0 {
             return Ok(());
         }
@@ -412,126 +485,5 @@ impl Build {
             key.push(Expr::Field(if src { Field::IifName } else { Field::OifName }));
         }
         self.push(Cond::In(key, SetRef::Ipset(name.to_owned()), false), negate);
-    }
-}
-
-pub(super) fn protocol(text: &str) -> Result<u128, String> {
-    let lower = text.to_ascii_lowercase();
-    if lower == "all" || lower == "ip" {
-        return Ok(0);
-    }
-    let named = PROTOCOLS.iter().find(|(name, _)| *name == lower).map(|(_, n)| *n);
-    named
-        .or_else(|| lower.parse::<u8>().ok().map(u128::from))
-        .ok_or(format!("the protocol `{text}` is not known"))
-}
-
-fn port_range(text: &str) -> Result<(u128, u128), String> {
-    let one = |t: &str| {
-        let named = PORTS.iter().find(|(name, _)| *name == t).map(|(_, n)| *n);
-        named.or_else(|| t.parse::<u16>().ok().map(u128::from)).ok_or(format!("`{t}` is not a port"))
-    };
-    match text.split_once(':') {
-        None => one(text).map(|n| (n, n)),
-        Some((lo, hi)) => {
-            let lo = if lo.is_empty() { 0 } else { one(lo)? };
-            let hi = if hi.is_empty() { 65535 } else { one(hi)? };
-            Ok((lo, hi))
-        }
-    }
-}
-
-fn interface(field: Field, name: &str) -> Result<Cond, String> {
-    let range = match name.strip_suffix('+') {
-        Some(prefix) => name_prefix(prefix),
-        None => name_bits(name).map(|b| (b, b)),
-    };
-    let (lo, hi) = range.ok_or_else(|| format!("`{name}` is not an interface name"))?;
-    let right = if lo == hi { Expr::Const(lo) } else { Expr::Range(lo, hi) };
-    Ok(Cond::Cmp(Expr::Field(field), Op::Eq, right))
-}
-
-fn flag_bits(text: &str) -> Result<u128, String> {
-    let mut bits = 0;
-    for word in text.split(',') {
-        let lower = word.to_ascii_lowercase();
-        bits |= match lower.as_str() {
-            "none" => 0,
-            "all" => 0x3f,
-            other => TCP_FLAGS
-                .iter()
-                .find(|(name, _)| *name == other)
-                .map(|(_, n)| *n)
-                .ok_or_else(|| format!("the TCP flag {word} is not known"))?,
-        };
-    }
-    Ok(bits)
-}
-
-/// conntrack's list also knows SNAT and DNAT, which are kept in the status.
-fn states(text: &str, virtual_too: bool) -> Result<Cond, String> {
-    let (mut mask, mut status) = (0, 0);
-    for word in text.split(',') {
-        match word {
-            "INVALID" => mask |= ct::INVALID,
-            "ESTABLISHED" => mask |= ct::ESTABLISHED,
-            "RELATED" => mask |= 4,
-            "NEW" => mask |= ct::NEW,
-            "UNTRACKED" => mask |= ct::UNTRACKED,
-            "SNAT" if virtual_too => status |= ct::SNAT,
-            "DNAT" if virtual_too => status |= ct::DNAT,
-            other => return Err(format!("the connection state {other} is not known")),
-        }
-    }
-    let state = Cond::AnyBit(Expr::Field(Field::CtState), mask, false);
-    if status == 0 {
-        return Ok(state);
-    }
-    Ok(Cond::Any(vec![state, Cond::AnyBit(Expr::Field(Field::CtStatus), status, false)]))
-}
-
-/// IPv4 asks for any of the kinds. IPv6 asks for all: UNICAST is whatever is not multicast, LOCAL and the like are looked
-/// up in the routes (match_type6 in xt_addrtype.c).
-fn kinds(field: Field, text: &str, v6: bool) -> Result<Cond, String> {
-    let (mut any, mut all) = (Vec::new(), Vec::new());
-    for word in text.split(',') {
-        let lower = word.to_ascii_lowercase();
-        let known = ADDR_TYPES.iter().find(|(name, _)| *name == lower).map(|(_, n)| *n);
-        match known {
-            Some(rtn::UNICAST) if v6 => {
-                all.push(Cond::Cmp(Expr::Field(field), Op::Ne, Expr::Const(rtn::MULTICAST)));
-            }
-            Some(rtn::MULTICAST) if v6 => {
-                all.push(Cond::Cmp(Expr::Field(field), Op::Eq, Expr::Const(rtn::MULTICAST)));
-            }
-            Some(n) => any.push(Cond::Cmp(Expr::Field(field), Op::Eq, Expr::Const(n))),
-            None if ["throw", "nat", "xresolve"].contains(&lower.as_str()) => any.push(Cond::Never),
-            None => return Err(format!("the kind of address {word} is not known")),
-        }
-    }
-    if !v6 || !any.is_empty() {
-        all.push(Cond::Any(any));
-    }
-    Ok(Cond::All(all))
-}
-
-fn id_range(text: &str) -> Option<(u128, u128)> {
-    let (lo, hi) = text.split_once('-').unwrap_or((text, text));
-    let one = |t: &str| if t == "root" { Some(0) } else { t.parse::<u32>().ok().map(u128::from) };
-    Some((one(lo)?, one(hi)?))
-}
-
-pub(super) fn num(text: &str) -> Result<u128, String> {
-    let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(hex) => u32::from_str_radix(hex, 16),
-        None => text.parse::<u32>(),
-    };
-    parsed.map(u128::from).map_err(|_| format!("`{text}` is not a number of 32 bits"))
-}
-
-pub(super) fn value_mask(text: &str) -> Result<(u128, u128), String> {
-    match text.split_once('/') {
-        Some((value, mask)) => Ok((num(value)?, num(mask)?)),
-        None => Ok((num(text)?, u128::from(u32::MAX))),
     }
 }

@@ -5,6 +5,7 @@
 
 mod matches;
 mod targets;
+mod values;
 mod words;
 
 use crate::model::{Base, Chain, Family, HookPoint, Kind, Ruleset, Table};

@@ -1,8 +1,8 @@
 //! The target of one rule.
 
-use super::matches::{num, value_mask};
+use super::values::{num, value_mask};
 use super::words::Words;
-use crate::model::{Action, Cond, Expr, Field, Op, Reject, Stmt};
+use crate::model::{Action, Cond, Expr, Field, Op, Reject, SetRef, Stmt};
 use crate::nft::XT_HARMLESS;
 use std::net::IpAddr;
 
@@ -55,18 +55,28 @@ pub(super) fn target(name: &str, goto: bool, words: &mut Words, v6: bool) -> Res
                 options.get("--to-ports").or_else(|| options.get("--to-port")).map(port).transpose()?;
             vec![tcp_only(), Stmt::Redirect { port }]
         }
-        "SNAT" | "MASQUERADE" | "NETMAP" if name != "NETMAP" => vec![Stmt::Snat],
+        "SNAT" | "MASQUERADE" => vec![Stmt::Snat],
         "MARK" => vec![Stmt::SetMark(new_mark(&options, &Expr::Field(Field::Mark))?)],
         "CONNMARK" => connmark(&options)?,
         "CT" if options.has("--notrack") => vec![Stmt::Notrack],
         "CT" => vec![],
         "NOTRACK" => vec![Stmt::Notrack],
         "NFQUEUE" | "QUEUE" => vec![Stmt::Taken("the program behind an NFQUEUE".into())],
-        "TPROXY" => vec![Stmt::Taken("a transparent proxy".into())],
+        "TPROXY" => vec![Stmt::Rewrites("a transparent proxy takes the packet")],
+        "NETMAP" | "DNPT" | "RAWDNAT" => {
+            vec![Stmt::Rewrites("a rule gives the packet another destination, which is not understood")]
+        }
         "SYNPROXY" => vec![Stmt::Taken("a SYN proxy".into())],
+        "SET" => {
+            let changes = ["--add-set", "--del-set", "--map-set"];
+            let names = changes.iter().filter_map(|o| options.get(o));
+            names
+                .map(|n| Stmt::Touch { set: SetRef::Ipset(n.to_owned()), key: Vec::new(), keeps: Vec::new() })
+                .collect()
+        }
         harmless if XT_HARMLESS.contains(&harmless) => vec![],
-        "DNPT" | "SNPT" | "NETMAP" | "CLUSTERIP" | "TARPIT" | "DELUDE" | "CHAOS" | "STEAL" | "ACCOUNT"
-        | "RAWDNAT" | "RAWSNAT" | "FLOWOFFLOAD" | "NETFLOW" | "IPMARK" | "ULOGD" | "MIRROR" | "SYSRQ" => {
+        "SNPT" | "CLUSTERIP" | "TARPIT" | "DELUDE" | "CHAOS" | "STEAL" | "ACCOUNT" | "RAWSNAT"
+        | "FLOWOFFLOAD" | "NETFLOW" | "IPMARK" | "ULOGD" | "MIRROR" | "SYSRQ" => {
             vec![Stmt::Opaque(format!("the target {name}, which is not understood"))]
         }
         chain if options.0.is_empty() => vec![Stmt::Do(Action::Jump(chain.to_owned()))],

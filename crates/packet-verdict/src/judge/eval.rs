@@ -5,7 +5,8 @@ use crate::model::{Cond, Expr, Field, Op, Ruleset, SetRef, Table};
 use crate::packet::Packet;
 use crate::set::{Datum, SetData};
 use crate::value::{Tri, Value};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// All an expression can look at.
@@ -17,6 +18,8 @@ pub(super) struct Scope<'a> {
     pub(super) state: &'a State,
     /// Set when the way back to the source was asked for.
     pub(super) asked_way_back: &'a Cell<bool>,
+    /// What was taken for granted.
+    pub(super) assumed: &'a RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Scope<'a> {
@@ -27,7 +30,7 @@ impl<'a> Scope<'a> {
             Cond::In(key, SetRef::Ipset(name), _) => self.ipset(key, name),
             Cond::In(key, set, negate) => {
                 let Some(values) = self.key(key) else { return Tri::No };
-                let found = self.set(set).map_or(Tri::Maybe, |s| s.contains(&values));
+                let found = self.contains(set, &values);
                 if *negate { found.not() } else { found }
             }
             Cond::AnyBit(expr, mask, negate) => match self.expr(expr) {
@@ -39,15 +42,52 @@ impl<'a> Scope<'a> {
             Cond::All(list) => list.iter().fold(Tri::Yes, |acc, c| acc.and(self.cond(c))),
             Cond::Any(list) => list.iter().fold(Tri::No, |acc, c| acc.or(self.cond(c))),
             Cond::Unknown(_) => Tri::Maybe,
+            Cond::Assumed(holds, says) => {
+                self.assume(says);
+                (*holds).into()
+            }
         }
+    }
+
+    fn assume(&self, says: &str) {
+        let mut all = self.assumed.borrow_mut();
+        if !all.contains(says) {
+            all.insert(says.to_owned());
+        }
+    }
+
+    /// A set that rules change is as the listing shows it, until this packet's own way changes it.
+    pub(super) fn contains(&self, set: &SetRef, values: &[Value]) -> Tri {
+        if self.touched(set) {
+            return Tri::Maybe;
+        }
+        let Some(data) = self.set(set) else { return Tri::Maybe };
+        let found = data.contains(values);
+        if let (true, SetRef::Named(name)) = (data.changing && found != Tri::Maybe, set) {
+            self.assume(&format!("@{name}, which rules change, still holds what was listed"));
+        }
+        found
+    }
+
+    pub(super) fn touched(&self, set: &SetRef) -> bool {
+        let (SetRef::Named(name) | SetRef::Ipset(name)) = set else { return false };
+        self.state.touched.iter().any(|t| **t == **name)
     }
 
     /// The key holds address, port and interface for each direction; the set's type picks of them (ip_set_test).
     fn ipset(&self, key: &[Expr], name: &str) -> Tri {
-        if self.rulesets.iter().any(|r| r.changed_ipsets.iter().any(|c| c == name)) {
+        if self.state.touched.iter().any(|t| **t == *name) {
             return Tri::Maybe;
         }
         let found = self.rulesets.iter().find_map(|r| r.ipsets.get(name));
+        if let Some(list) = found.filter(|s| !s.members.is_empty()) {
+            // The kernel takes no list within a list.
+            let plain = |m: &&String| {
+                self.rulesets.iter().all(|r| r.ipsets.get(*m).is_none_or(|s| s.members.is_empty()))
+            };
+            let of = list.members.iter().filter(plain).map(|m| self.ipset(key, m));
+            return of.fold(Tri::No, Tri::or);
+        }
         let Some((set, layout)) = found.and_then(|s| Some((s, s.layout.as_ref()?))) else {
             return Tri::Maybe;
         };
@@ -59,7 +99,12 @@ impl<'a> Scope<'a> {
             let Some(expr) = key.get(dimension * 3 + *part as usize) else { return Tri::Maybe };
             values.push(self.expr(expr));
         }
-        set.contains(&values)
+        let changes = self.rulesets.iter().any(|r| r.changed_ipsets.iter().any(|c| c == name));
+        let found = set.contains(&values);
+        if changes && found != Tri::Maybe {
+            self.assume(&format!("the ipset {name}, which rules change, still holds what was saved"));
+        }
+        found
     }
 
     fn compare(&self, left: Value, op: Op, right: &Expr) -> Tri {
@@ -111,7 +156,8 @@ impl<'a> Scope<'a> {
     /// The one value behind the key; a missing entry ends the rule, like an absent field.
     fn map_value(&self, key: &[Expr], map: &SetRef) -> Value {
         let Some(values) = self.key(key) else { return Value::Absent };
-        let Some(map) = self.set(map).filter(|m| m.unknown.is_none()) else { return Value::UNKNOWN };
+        let settled = |m: &&SetData| m.unknown.is_none() && !self.touched(map);
+        let Some(map) = self.set(map).filter(settled) else { return Value::UNKNOWN };
         let hits = map.find(&values);
         match (hits.data.as_slice(), hits.may_miss) {
             ([], _) => Value::Absent,
@@ -128,7 +174,8 @@ impl<'a> Scope<'a> {
     pub(super) fn map_pair(&self, key: &[Expr], map: &SetRef) -> (Value, Value) {
         let Some(values) = self.key(key) else { return (Value::Absent, Value::Absent) };
         let unknown = (Value::UNKNOWN, Value::Range(0, 65535));
-        let Some(map) = self.set(map).filter(|m| m.unknown.is_none()) else { return unknown };
+        let settled = |m: &&SetData| m.unknown.is_none() && !self.touched(map);
+        let Some(map) = self.set(map).filter(settled) else { return unknown };
         let hits = map.find(&values);
         let one = |(lo, hi): (u128, u128)| if lo == hi { Value::Known(lo) } else { Value::Range(lo, hi) };
         match (hits.data.as_slice(), hits.may_miss) {
@@ -176,10 +223,18 @@ impl<'a> Scope<'a> {
                     key.iter().for_each(|e| self.unknown_expr(e, out));
                 }
                 match (self.set(set), set) {
+                    (_, SetRef::Named(name)) if self.touched(set) => {
+                        out.push(format!("the content of @{name}, which a rule before changes"));
+                    }
                     (_, SetRef::Ipset(name)) => {
                         out.push(format!("the content of ipset {name} (`ipset save` shows it)"));
                     }
-                    (Some(data), _) => out.extend(data.unknown.clone()),
+                    (Some(data), _) => {
+                        out.extend(data.unknown.clone());
+                        if data.limits {
+                            out.push("a limit kept with the element".into());
+                        }
+                    }
                     (None, SetRef::Named(name)) => out.push(format!("the content of set @{name}")),
                     (None, SetRef::Anonymous(_)) => {}
                 }
@@ -190,6 +245,7 @@ impl<'a> Scope<'a> {
                 list.iter().filter(|c| self.cond(c) == Tri::Maybe).for_each(|c| self.unknowns(c, out));
             }
             Cond::Unknown(why) => out.push(why.clone()),
+            Cond::Assumed(..) => {}
         }
     }
 
@@ -230,6 +286,8 @@ fn field_words(field: Field) -> &'static str {
         Field::PktType => "the packet's type",
         Field::IifType => "the type of the incoming interface",
         Field::Length => "the packet's length",
+        Field::FragOff => "whether the packet may be fragmented",
+        Field::Mss => "the largest segment that the client announces",
         Field::TcpFlags => "the TCP flags",
         Field::Saddr | Field::SaddrV4 | Field::SaddrV6 => "the translated source address",
         Field::Daddr | Field::DaddrV4 | Field::DaddrV6 => "the translated destination address",

@@ -282,10 +282,18 @@ fn differing(results: &[((Value, Value), Verdict)]) -> Verdict {
             results.iter().any(|((i2, o2), v2)| o == o2 && i != i2 && v.outcome.word() != v2.outcome.word())
         });
     let pick = |k: &(Value, Value)| if by_iif { k.0 } else { k.1 };
+    // Where one side alone does not settle it, both are named.
+    let both = by_iif
+        && results.iter().any(|((i, o), v)| {
+            results.iter().any(|((i2, o2), v2)| i == i2 && o != o2 && v.outcome.word() != v2.outcome.word())
+        });
     let mut seen: Vec<(String, &Verdict)> = Vec::new();
     for (key, verdict) in results {
         if let Value::Known(bits) = pick(key) {
-            let name = name_words(bits);
+            let name = match key.1 {
+                Value::Known(out) if both => format!("{} to {}", name_words(bits), name_words(out)),
+                _ => name_words(bits),
+            };
             if !seen.iter().any(|(n, v)| *n == name && v.outcome.word() == verdict.outcome.word()) {
                 seen.push((name, verdict));
             }

@@ -288,6 +288,9 @@ impl<'a> Pipeline<'a> {
             let src = self.packet.src;
             self.assume(format!("the way back to {src} leaves by the interface the packet came in on"));
         }
+        for says in self.walker.assumed.take() {
+            self.assume(says);
+        }
         let outcome = outcome_of(finals);
         let mut verdict = Verdict {
             outcome,
@@ -341,6 +344,19 @@ impl<'a> Pipeline<'a> {
                     }
                 }
             }
+        }
+        // Ways that were joined hide where they parted: then any rule that was supposed to match, or not to.
+        if self.rulesets.iter().filter(|r| !r.tables.is_empty()).count() < 2
+            && let Some((at, why)) = ways.iter().flatten().find_map(|(at, event)| match event {
+                Event::Supposed(_, why) => Some((*at, why)),
+                _ => None,
+            })
+        {
+            let rule = self.rule_ref(at);
+            verdict.because = format!("whether `{}` matches depends on {why}", rule.text);
+            verdict.rule = Some(rule);
+            verdict.need = Some(Need::Other);
+            return;
         }
         verdict.because = "the order of two chains of equal priority decides, and no listing shows it".into();
         verdict.need = Some(Need::Other);

@@ -4,6 +4,7 @@ use crate::model::{Field, HookPoint};
 use crate::packet::{CtState, Hook, Packet, addr_bits};
 use crate::value::{Value, name_bits};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Connection tracking runs at this priority (NF_IP_PRI_CONNTRACK); earlier chains see no connection.
 pub(super) const CONNTRACK: i32 = -200;
@@ -29,6 +30,13 @@ pub(crate) mod rtn {
     pub(crate) const MULTICAST: u128 = 5;
 }
 
+/// IP_DF: of the field of fragments, all that a SYN may have set.
+const DONT_FRAGMENT: u128 = 0x4000;
+/// No stack announces less than 536 (RFC 9293, 3.7.1); the most that 16 bits hold.
+const MSS: (u128, u128) = (536, 65535);
+/// Hardware type of lo (linux/if_arp.h).
+const ARPHRD_LOOPBACK: u128 = 772;
+
 /// What rules can change.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct State {
@@ -46,6 +54,8 @@ pub(super) struct State {
     pub(super) dst_done: bool,
     pub(super) redirected: bool,
     pub(super) oif: Value,
+    /// Sets that a rule on the way added to or took from.
+    pub(super) touched: Vec<Arc<str>>,
 }
 
 /// Where it stands: the same for all rules of one base chain.
@@ -77,6 +87,7 @@ impl State {
             dst_done: false,
             redirected: false,
             oif,
+            touched: Vec::new(),
         }
     }
 
@@ -139,7 +150,15 @@ impl State {
                 CtState::New => Value::Range(if v4 { 40 } else { 60 }, 100),
                 CtState::Established => Value::Range(40, 65535),
             },
-            Field::IifType => Value::Range(0, 65535),
+            Field::FragOff => only(v4, Value::Bits(0, !DONT_FRAGMENT)),
+            Field::Mss => match packet.state {
+                CtState::New => Value::Range(MSS.0, MSS.1),
+                CtState::Established => Value::Absent,
+            },
+            Field::IifType => {
+                let lo = name_bits("lo").map(Value::Known);
+                if Some(place.iif) == lo { known(ARPHRD_LOOPBACK) } else { Value::Range(0, 65535) }
+            }
             Field::Foreign => Value::Absent,
         }
     }

@@ -6,12 +6,12 @@
 
 use super::eval::Scope;
 use super::state::{Place, State};
-use crate::model::{Action, Cond, Expr, Reject, Rule, Ruleset, SetRef, Stmt, Table};
+use crate::model::{Action, Cond, Expr, Kept, Reject, Rule, Ruleset, SetRef, Stmt, Table};
 use crate::packet::Packet;
 use crate::set::Datum;
 use crate::value::{Tri, Value};
-use std::cell::Cell;
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 /// NFT_JUMP_STACK_SIZE: the kernel loads no deeper jumps, iptables none that return to themselves.
@@ -76,6 +76,7 @@ pub(super) struct Walker<'a> {
     pub(super) packet: &'a Packet,
     pub(super) rulesets: &'a [&'a Ruleset],
     pub(super) asked_way_back: Cell<bool>,
+    pub(super) assumed: RefCell<BTreeSet<String>>,
     nodes: Vec<Node>,
     memo: HashMap<(usize, usize, usize, State), Rc<Vec<Exit>>>,
     budget: u64,
@@ -94,6 +95,7 @@ impl<'a> Walker<'a> {
             packet,
             rulesets,
             asked_way_back: Cell::new(false),
+            assumed: RefCell::default(),
             nodes: Vec::new(),
             memo: HashMap::new(),
             budget: budget.min(BUDGET),
@@ -210,6 +212,7 @@ impl<'a> Walker<'a> {
             place,
             state,
             asked_way_back: &self.asked_way_back,
+            assumed: &self.assumed,
         }
     }
 
@@ -319,6 +322,32 @@ impl<'a> Walker<'a> {
                         ways.push(go_on(state, path));
                     }
                 }
+                Stmt::Touch { set, key, keeps } => {
+                    let scope = self.scope(table, place, &state);
+                    // Without the field that is to be added the rule ends.
+                    let Some(values) = scope.key(key) else {
+                        add_live(next, state, path);
+                        continue;
+                    };
+                    let found = if keeps.is_empty() { Tri::No } else { scope.contains(set, &values) };
+                    let goes_on = kept(&scope, keeps, found);
+                    let why: Rc<str> = "a limit per address".into();
+                    if let SetRef::Named(name) | SetRef::Ipset(name) = set
+                        && !state.touched.iter().any(|t| **t == **name)
+                    {
+                        state.touched.push(name.as_str().into());
+                    }
+                    match goes_on {
+                        Tri::Yes => ways.push(go_on(state, path)),
+                        Tri::No => add_live(next, state, path),
+                        Tri::Maybe => {
+                            let not = self.step(path, at, Event::Supposed(false, why.clone()));
+                            let yes = self.step(path, at, Event::Supposed(true, why));
+                            add_live(next, state.clone(), not);
+                            ways.push(go_on(state, yes));
+                        }
+                    }
+                }
                 Stmt::Notrack => {
                     state.untracked |= !state.tracked(place);
                     ways.push(go_on(state, path));
@@ -329,6 +358,10 @@ impl<'a> Walker<'a> {
                         let path = self.step(path, at, Event::Ended);
                         add_exit(exits, Exit { end, state: state.clone(), path });
                     }
+                }
+                Stmt::Rewrites(how) => {
+                    let path = self.step(path, at, Event::Ended);
+                    add_exit(exits, Exit { end: End::Lost(how), state, path });
                 }
                 Stmt::Opaque(what) => {
                     let why: Rc<str> = what.as_str().into();
@@ -433,24 +466,36 @@ impl<'a> Walker<'a> {
         };
         let cond = Cond::In(key.to_vec(), map.clone(), false);
         let hits = data.find(&values);
-        let certain = data.unknown.is_none() && !hits.may_miss && hits.data.len() == 1;
-        if hits.data.is_empty() && data.unknown.is_none() {
+        let unknown = data.unknown.is_some() || scope.touched(map);
+        let certain = !unknown && !hits.may_miss && hits.data.len() == 1;
+        if hits.data.is_empty() && !unknown {
             return vec![(None, path)];
         }
         let why: Rc<str> = if certain { "".into() } else { scope.why(&cond).into() };
         let mut out = Vec::new();
-        let all: Vec<&'a Datum> = if data.unknown.is_some() { data.all().collect() } else { hits.data };
+        let all: Vec<&'a Datum> = if unknown { data.all().collect() } else { hits.data };
         for datum in all {
             let Datum::Action(action) = datum else { continue };
             let path = if certain { path } else { self.step(path, at, Event::Supposed(true, why.clone())) };
             out.push((Some(action), path));
         }
-        if hits.may_miss || data.unknown.is_some() || out.is_empty() {
+        if hits.may_miss || unknown || out.is_empty() {
             let path = self.step(path, at, Event::Supposed(false, why));
             out.push((None, path));
         }
         out
     }
+}
+
+/// Whether the rule goes on behind the counts that it keeps with an element.
+fn kept(scope: &Scope<'_>, keeps: &[Kept], found: Tri) -> Tri {
+    let one = |k: &Kept| match found {
+        Tri::No => k.first.into(),
+        Tri::Yes => scope.cond(&k.later),
+        Tri::Maybe if scope.cond(&k.later) == Tri::from(k.first) => k.first.into(),
+        Tri::Maybe => Tri::Maybe,
+    };
+    keeps.iter().map(one).fold(Tri::Yes, Tri::and)
 }
 
 fn translated(

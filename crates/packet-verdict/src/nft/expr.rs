@@ -46,6 +46,9 @@ pub(super) fn expr(json: &Json) -> Typed {
         "rt" => unknown("the route"),
         "socket" => unknown("the socket that takes it"),
         "exthdr" => unknown("an IPv6 extension header"),
+        "tcp option" if text(body, "name") == "maxseg" && text(body, "field") == "size" => {
+            (Expr::Field(Field::Mss), Type::Number)
+        }
         "ip option" | "tcp option" | "sctp chunk" | "dccp option" => unknown(format!("a {kind}")),
         "numgen" => unknown("a number generator"),
         "jhash" | "symhash" => unknown("a hash of the packet"),
@@ -71,6 +74,10 @@ fn payload(body: &Json) -> Typed {
         ("ip6", "daddr") => f(Field::DaddrV6, Type::Ipv6),
         ("ip", "protocol") => (only_with(Field::SaddrV4, Field::L4Proto), Type::Proto),
         ("ip6", "nexthdr") => (only_with(Field::SaddrV6, Field::L4Proto), Type::Proto),
+        ("ip", "frag-off") => f(Field::FragOff, Type::Number),
+        ("ip", "length") => (only_with(Field::SaddrV4, Field::Length), Type::Number),
+        ("ip", "version") => (constant_with(Field::SaddrV4, 4), Type::Number),
+        ("ip6", "version") => (constant_with(Field::SaddrV6, 6), Type::Number),
         ("ip", name) => with(Field::SaddrV4, &format!("ip {name}")),
         ("ip6", name) => with(Field::SaddrV6, &format!("ip6 {name}")),
         ("tcp" | "th", "sport") => f(Field::Sport, Type::Port),
@@ -81,7 +88,7 @@ fn payload(body: &Json) -> Typed {
         ("ether", name) => (Expr::Unknown(format!("ether {name}")), Type::Ether),
         (
             "udp" | "udplite" | "dccp" | "sctp" | "icmp" | "icmpv6" | "igmp" | "ah" | "esp" | "comp" | "arp"
-            | "gre",
+            | "gre" | "vlan",
             _,
         ) => f(Field::Foreign, Type::Other),
         ("", _) => raw_payload(body),
@@ -93,6 +100,12 @@ fn payload(body: &Json) -> Typed {
 fn only_with(there: Field, value: Field) -> Expr {
     let all = Expr::Or(Box::new(Expr::Field(there)), Box::new(Expr::Const(u128::MAX)));
     Expr::And(Box::new(Expr::Field(value)), Box::new(all))
+}
+
+/// A number where the field is present.
+fn constant_with(there: Field, number: u128) -> Expr {
+    let all = Expr::Or(Box::new(Expr::Field(there)), Box::new(Expr::Const(u128::MAX)));
+    Expr::And(Box::new(Expr::Const(number)), Box::new(all))
 }
 
 fn raw_payload(body: &Json) -> Typed {
@@ -118,7 +131,7 @@ fn meta(body: &Json) -> Typed {
         "skuid" => f(Field::Uid, Type::Id),
         "skgid" => f(Field::Gid, Type::Id),
         "pkttype" => f(Field::PktType, Type::PktKind),
-        "iiftype" => f(Field::IifType, Type::Other),
+        "iiftype" => f(Field::IifType, Type::ArpHrd),
         "length" => f(Field::Length, Type::Number),
         other => unknown(format!("meta {other}")),
     }
@@ -260,8 +273,9 @@ pub(super) fn fill(builder: &mut SetBuilder, elements: &[Json], types: &[Type], 
         };
         let key = match single(key) {
             Some(("elem", body)) => {
+                // Looked up by a rule, an element is found only while its own limit lasts.
                 if ["limit", "quota", "ct count"].iter().any(|k| body.get(k).is_some()) {
-                    builder.unknown = Some("a limit kept with an element".into());
+                    builder.limits = true;
                 }
                 body.get("val").unwrap_or(key)
             }
@@ -300,6 +314,14 @@ fn guess(json: &Json) -> Option<Vec<(u128, u128)>> {
     }
 }
 
+/// What most packets are.
+pub(crate) const NO_IPSEC: &str = "the connection does not come by IPsec";
+
+/// What stands within `{"meta": …}`; null for anything else.
+fn left_json_body(json: &Json) -> &Json {
+    single(json).filter(|(kind, _)| *kind == "meta").map_or(&Json::Null, |(_, body)| body)
+}
+
 /// A match statement as a condition.
 pub(super) fn condition(body: &Json) -> Cond {
     let (Some(left), Some(right)) = (body.get("left"), body.get("right")) else {
@@ -324,9 +346,14 @@ pub(super) fn condition(body: &Json) -> Cond {
         let op = if op == "!=" { Op::Ne } else { Op::Eq };
         return Cond::Cmp(Expr::Field(Field::IifName), op, lo);
     }
-    if let (Expr::Field(Field::ReversePath), false) = (left, right.is_boolean() || right.as_u64() == Some(0))
-    {
+    let nothing = right.as_u64() == Some(0) || right.as_str() == Some("0");
+    if let (Expr::Field(Field::ReversePath), false) = (left, right.is_boolean() || nothing) {
         return Cond::Unknown("the way back to the source".into());
+    }
+    if text(left_json_body(&body["left"]), "key") == "ipsec"
+        && let Some(there) = right.as_bool()
+    {
+        return Cond::Assumed(there == (op == "!="), NO_IPSEC.into());
     }
     let right = operand(right, *ty);
     let left = left.clone();

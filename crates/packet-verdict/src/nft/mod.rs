@@ -9,7 +9,8 @@ mod stmt;
 mod text;
 pub(crate) mod types;
 
-pub(crate) use stmt::XT_HARMLESS;
+pub(crate) use expr::NO_IPSEC;
+pub(crate) use stmt::{XT_HARMLESS, rate_limit};
 
 use crate::model::{Base, Chain, Family, HookPoint, Kind, Rule, Ruleset, Stmt, Table};
 use crate::parse::Trouble;
@@ -226,8 +227,7 @@ impl Builder {
     fn finish(mut self) -> Ruleset {
         for (table, name) in std::mem::take(&mut self.touched) {
             if let Some(set) = self.tables[table].sets.get_mut(&name) {
-                let set = Arc::make_mut(set);
-                set.unknown = Some(format!("the content of @{name}, which rules change"));
+                Arc::make_mut(set).changing = true;
             }
         }
         for (table, chain, rule, name) in std::mem::take(&mut self.counted) {
@@ -293,9 +293,8 @@ fn named_set(body: &Json) -> SetData {
         Some(Json::Array(list)) => list.iter().any(|s| !matches!(single(s), Some(("counter" | "last", _)))),
         _ => false,
     };
-    if limits {
-        builder.unknown = Some(format!("the limits kept in set @{name}"));
-    } else if let Some(why) = builder.unknown.take() {
+    builder.limits |= limits;
+    if let Some(why) = builder.unknown.take() {
         builder.unknown = Some(format!("the content of @{name}: {why}"));
     }
     builder.build()

@@ -2,7 +2,7 @@
 
 use super::expr::{self, Data, condition, is_expr, key, operand, set_ref, single};
 use super::types::Type;
-use crate::model::{Action, Cond, Expr, Reject, SetRef, Stmt};
+use crate::model::{Action, Cond, Expr, Kept, Reject, SetRef, Stmt};
 use serde_json::Value as Json;
 
 /// Targets of iptables that let the packet go on unchanged, as far as a verdict goes.
@@ -70,19 +70,23 @@ pub(super) fn statement(json: &Json, found: &mut Found) -> Option<Stmt> {
             None
         }
         "log" | "last" | "ct helper" | "ct timeout" | "ct expectation" | "secmark" | "dup" | "flow" => None,
-        "limit" => unknown("a rate limit"),
+        "limit" => Some(Stmt::If(limit(body))),
         "quota" => unknown("a quota"),
         "ct count" => unknown("the number of connections"),
         "notrack" => Some(Stmt::Notrack),
         "reject" => Some(Stmt::Reject(reject(body))),
         "vmap" => vmap(body),
         "mangle" => mangle(body),
-        "set" | "map" | "meter" => touch(body, found),
+        "set" | "map" => touch(body, found),
+        // nft before 1.1 names its set only in the text; nothing else can refer to it.
+        "meter" => meter(body),
+        // A value taken out of the packet's options is no other packet.
+        "reset" => None,
         "dnat" => Some(dnat(body)),
         "redirect" => Some(Stmt::Redirect { port: body.get("port").map(|p| operand(p, Type::Port)) }),
         "snat" | "masquerade" => Some(Stmt::Snat),
         "queue" => Some(Stmt::Taken("the program behind an NFQUEUE".into())),
-        "tproxy" => Some(Stmt::Opaque("a transparent proxy".into())),
+        "tproxy" => Some(Stmt::Rewrites("a transparent proxy takes the packet")),
         "synproxy" => Some(Stmt::Taken("a SYN proxy".into())),
         "fwd" => Some(Stmt::Taken("another device it is forwarded to".into())),
         "xt" => xt(body),
@@ -90,39 +94,35 @@ pub(super) fn statement(json: &Json, found: &mut Found) -> Option<Stmt> {
     }
 }
 
+/// With `-n` nft lists the codes as numbers.
 fn reject(body: &Json) -> Option<Reject> {
-    let kind = body.get("type").and_then(Json::as_str);
-    let code = body.get("expr").and_then(Json::as_str);
-    Some(match (kind, code) {
+    let code = match body.get("expr") {
+        Some(Json::String(word)) => word.clone(),
+        Some(Json::Number(number)) => number.to_string(),
+        Some(_) => return None,
+        None => String::new(),
+    };
+    Some(match (body.get("type").and_then(Json::as_str), code.as_str()) {
         (Some("tcp reset"), _) => Reject::TcpReset,
         // Without a type nft means port-unreachable of the packet's family.
         (None, _) => Reject::IcmpxPortUnreachable,
-        (Some("icmp"), code) => match code {
-            Some("net-unreachable") => Reject::IcmpNetUnreachable,
-            Some("host-unreachable") => Reject::IcmpHostUnreachable,
-            Some("prot-unreachable") => Reject::IcmpProtoUnreachable,
-            Some("port-unreachable") | None => Reject::IcmpPortUnreachable,
-            Some("net-prohibited") => Reject::IcmpNetProhibited,
-            Some("host-prohibited") => Reject::IcmpHostProhibited,
-            Some("admin-prohibited") => Reject::IcmpAdminProhibited,
-            Some(_) => return None,
-        },
-        (Some("icmpv6"), code) => match code {
-            Some("no-route") => Reject::Icmp6NoRoute,
-            Some("admin-prohibited") => Reject::Icmp6AdmProhibited,
-            Some("addr-unreachable") => Reject::Icmp6AddrUnreachable,
-            Some("port-unreachable") | None => Reject::Icmp6PortUnreachable,
-            Some("policy-fail") => Reject::Icmp6PolicyFail,
-            Some("reject-route") => Reject::Icmp6RejectRoute,
-            Some(_) => return None,
-        },
-        (Some("icmpx"), code) => match code {
-            Some("no-route") => Reject::IcmpxNoRoute,
-            Some("port-unreachable") | None => Reject::IcmpxPortUnreachable,
-            Some("host-unreachable") => Reject::IcmpxHostUnreachable,
-            Some("admin-prohibited") => Reject::IcmpxAdminProhibited,
-            Some(_) => return None,
-        },
+        (Some("icmp"), "net-unreachable" | "0") => Reject::IcmpNetUnreachable,
+        (Some("icmp"), "host-unreachable" | "1") => Reject::IcmpHostUnreachable,
+        (Some("icmp"), "prot-unreachable" | "2") => Reject::IcmpProtoUnreachable,
+        (Some("icmp"), "port-unreachable" | "3" | "") => Reject::IcmpPortUnreachable,
+        (Some("icmp"), "net-prohibited" | "9") => Reject::IcmpNetProhibited,
+        (Some("icmp"), "host-prohibited" | "10") => Reject::IcmpHostProhibited,
+        (Some("icmp"), "admin-prohibited" | "13") => Reject::IcmpAdminProhibited,
+        (Some("icmpv6"), "no-route" | "0") => Reject::Icmp6NoRoute,
+        (Some("icmpv6"), "admin-prohibited" | "1") => Reject::Icmp6AdmProhibited,
+        (Some("icmpv6"), "addr-unreachable" | "3") => Reject::Icmp6AddrUnreachable,
+        (Some("icmpv6"), "port-unreachable" | "4" | "") => Reject::Icmp6PortUnreachable,
+        (Some("icmpv6"), "policy-fail" | "5") => Reject::Icmp6PolicyFail,
+        (Some("icmpv6"), "reject-route" | "6") => Reject::Icmp6RejectRoute,
+        (Some("icmpx"), "no-route" | "0") => Reject::IcmpxNoRoute,
+        (Some("icmpx"), "port-unreachable" | "1" | "") => Reject::IcmpxPortUnreachable,
+        (Some("icmpx"), "host-unreachable" | "2") => Reject::IcmpxHostUnreachable,
+        (Some("icmpx"), "admin-prohibited" | "3") => Reject::IcmpxAdminProhibited,
         (Some(_), _) => return None,
     })
 }
@@ -158,34 +158,103 @@ fn mangle(body: &Json) -> Option<Stmt> {
     let field = target.get("payload").and_then(|p| p.get("field")).and_then(Json::as_str);
     match (target.get("payload"), field) {
         (Some(_), Some("saddr" | "daddr" | "sport" | "dport" | "flags" | "protocol" | "nexthdr") | None) => {
-            Some(Stmt::Opaque("a rule that rewrites the packet".into()))
+            Some(Stmt::Rewrites("a rule rewrites the packet, and what it is then is not known"))
         }
         _ => None,
     }
 }
 
+/// Below this many packets a second a limit is easily used up by others; above, only by a flood.
+pub(crate) const GENEROUS: f64 = 10.0;
+
+/// A limit that only a flood uses up is taken not to be used up; of any other nobody knows.
+pub(crate) fn rate_limit(per_second: f64, over: bool, shown: &str) -> Cond {
+    if per_second >= GENEROUS {
+        Cond::Assumed(!over, format!("the rate limit of {shown} is not used up"))
+    } else {
+        Cond::Unknown("a rate limit".into())
+    }
+}
+
+fn limit(body: &Json) -> Cond {
+    let seconds = match body.get("per").and_then(Json::as_str) {
+        Some("second") => 1.0,
+        Some("minute") => 60.0,
+        Some("hour") => 3600.0,
+        Some("day") => 86_400.0,
+        Some("week") => 604_800.0,
+        _ => return Cond::Unknown("a rate limit".into()),
+    };
+    // Of bytes: a SYN has less than 100.
+    let unit = match body.get("rate_unit").and_then(Json::as_str) {
+        None | Some("packets") => 1.0,
+        Some("bytes") => 0.01,
+        Some("kbytes") => 10.24,
+        Some("mbytes") => 10_485.76,
+        Some(_) => return Cond::Unknown("a rate limit".into()),
+    };
+    let Some(rate) = body.get("rate").and_then(Json::as_f64) else {
+        return Cond::Unknown("a rate limit".into());
+    };
+    let over = body.get("inv").and_then(Json::as_bool) == Some(true);
+    let text = super::text::statement_words("limit", body);
+    rate_limit(
+        rate * unit / seconds,
+        over,
+        text.trim_start_matches("limit rate ").trim_start_matches("over "),
+    )
+}
+
 /// Adding to a set goes on, unless a limit is kept with the element.
 fn touch(body: &Json, found: &mut Found) -> Option<Stmt> {
+    let unknown = || Some(Stmt::If(Cond::Unknown("a limit per address".into())));
     let name = ["set", "map"].iter().find_map(|k| body.get(k)).and_then(Json::as_str);
-    if let Some(name) = name.and_then(|n| n.strip_prefix('@')) {
-        found.touched.push(name.to_owned());
-    }
-    let limits = match body.get("stmt") {
-        Some(Json::Array(list)) => list.iter().any(|s| !matches!(single(s), Some(("counter" | "last", _)))),
-        Some(Json::Object(_)) => true,
-        _ => false,
+    let Some(name) = name.and_then(|n| n.strip_prefix('@')) else { return unknown() };
+    found.touched.push(name.to_owned());
+    let stmts = match body.get("stmt") {
+        Some(Json::Array(list)) => list.iter().collect(),
+        Some(one @ Json::Object(_)) => vec![one],
+        _ => Vec::new(),
     };
-    if limits || name.is_none() {
-        return Some(Stmt::If(Cond::Unknown("a limit per address".into())));
-    }
-    // Without the field that is to be added the rule ends.
+    let Some(keeps) = stmts.into_iter().filter_map(keeps).collect::<Option<Vec<Kept>>>() else {
+        return unknown();
+    };
     let elem = body.get("elem")?;
-    let keys = key(elem);
-    let there = keys.into_iter().map(|(e, _)| Cond::Cmp(e, crate::model::Op::Ge, Expr::Const(0))).collect();
-    if is_expr(elem) || matches!(single(elem), Some(("concat", _))) {
-        Some(Stmt::If(Cond::All(there)))
-    } else {
-        None
+    let elem =
+        single(elem).filter(|(kind, _)| *kind == "elem").and_then(|(_, e)| e.get("val")).unwrap_or(elem);
+    let keyed = is_expr(elem) || matches!(single(elem), Some(("concat", _)));
+    let key = if keyed { key(elem).into_iter().map(|(e, _)| e).collect() } else { Vec::new() };
+    Some(Stmt::Touch { set: SetRef::Named(name.to_owned()), key, keeps })
+}
+
+fn meter(body: &Json) -> Option<Stmt> {
+    let unknown = || Some(Stmt::If(Cond::Unknown("a limit per address".into())));
+    let Some(kept) = body.get("stmt").and_then(keeps) else { return unknown() };
+    match kept {
+        // Which elements it has by now is not listed.
+        Some(Kept { first, later: Cond::Assumed(holds, says) }) if first == holds => {
+            Some(Stmt::If(Cond::Assumed(holds, says)))
+        }
+        _ => unknown(),
+    }
+}
+
+/// What a count kept with an element does to the rule; nothing for those that only count, `Some(None)` if not known.
+#[expect(clippy::option_option, reason = "no effect, an effect that is not known, a known one")]
+fn keeps(stmt: &Json) -> Option<Option<Kept>> {
+    let (kind, body) = single(stmt)?;
+    let over = body.get("inv").and_then(Json::as_bool) == Some(true)
+        || body.get("inv").and_then(Json::as_u64).is_some_and(|n| n > 0);
+    match kind {
+        "counter" | "last" => None,
+        "limit" => Some(Some(Kept { first: !over, later: limit(body) })),
+        "ct count" => {
+            let most = body.get("val").and_then(Json::as_u64);
+            let later = Cond::Unknown("the number of connections".into());
+            Some(most.filter(|n| *n > 0).map(|_| Kept { first: !over, later }))
+        }
+        "quota" => Some(Some(Kept { first: !over, later: Cond::Unknown("a quota".into()) })),
+        _ => Some(None),
     }
 }
 
@@ -224,6 +293,11 @@ fn xt(body: &Json) -> Option<Stmt> {
         Some("target") if XT_HARMLESS.contains(&name) => None,
         Some("target") if name == "REJECT" => Some(Stmt::Reject(None)),
         Some("target") if name == "MASQUERADE" || name == "SNAT" => Some(Stmt::Snat),
+        Some("target") if ["DNAT", "REDIRECT", "NETMAP", "TPROXY", "DNPT"].contains(&name) => {
+            Some(Stmt::Rewrites(
+                "iptables gives the packet another destination, which nft does not show; `iptables-save` shows it",
+            ))
+        }
         _ => Some(Stmt::Opaque(format!("an iptables part ({name}) which nft does not show; {hint}"))),
     }
 }

@@ -26,15 +26,22 @@ fn statement(json: &Json) -> String {
         "reject" => reject(body),
         "mangle" => format!("{} set {}", value_of(body, "key"), value_of(body, "value")),
         "set" | "map" if body.get("op").is_some() => {
-            let stmts: String = body
-                .get("stmt")
-                .and_then(Json::as_array)
-                .map(|list| list.iter().map(|s| format!(" {}", statement(s))).collect())
-                .unwrap_or_default();
+            let stmts = value_list(body.get("stmt"));
             let set = [field("set"), field("map")].concat();
             format!("{} {set} {{ {}{stmts} }}", field("op"), value_of(body, "elem"))
         }
         "dnat" | "snat" | "redirect" | "masquerade" | "tproxy" => nat(word, body),
+        "meter" => {
+            let stmts = value_list(body.get("stmt"));
+            format!("meter {} {{ {}{stmts} }}", field("name"), value_of(body, "key"))
+        }
+        "quota" => {
+            let over = if body.get("inv").is_some_and(|i| i != &Json::Bool(false)) { "over " } else { "" };
+            match body.as_str() {
+                Some(name) => format!("quota name \"{name}\""),
+                None => format!("quota {over}{} {}", value_of(body, "val"), field("val_unit")),
+            }
+        }
         "queue" => format!("queue num {}", value_of(body, "num")),
         "ct count" => {
             let over = if body.get("inv").is_some() { "over " } else { "" };
@@ -50,6 +57,13 @@ fn statement(json: &Json) -> String {
             body => format!("{other} {}", value(body)),
         },
     }
+}
+
+/// A statement given by its key and what stands behind.
+pub(super) fn statement_words(word: &str, body: &Json) -> String {
+    let mut map = serde_json::Map::new();
+    map.insert(word.to_owned(), body.clone());
+    statement(&Json::Object(map))
 }
 
 fn condition(body: &Json) -> String {
@@ -81,6 +95,15 @@ fn value(json: &Json) -> String {
     }
 }
 
+/// Statements kept with an element, each with a blank before it.
+fn value_list(stmts: Option<&Json>) -> String {
+    match stmts {
+        Some(Json::Array(list)) => list.iter().map(|s| format!(" {}", statement(s))).collect(),
+        Some(one) => format!(" {}", statement(one)),
+        None => String::new(),
+    }
+}
+
 /// Names of interfaces and the like stand in quotes, addresses and words of the language do not.
 fn word(s: &str) -> String {
     let plain = s.starts_with('@') || s.chars().all(|c| c.is_ascii_alphanumeric() || "-.:/_".contains(c));
@@ -102,6 +125,18 @@ fn object(kind: &str, body: &Json) -> Option<String> {
             Some(dir) => format!("ct {dir} {}", field("key")?),
             None => format!("ct {}", field("key")?),
         },
+        "tcp option" | "ip option" | "exthdr" => {
+            let kind = if kind == "exthdr" { "exthdr" } else { kind };
+            match field("field") {
+                Some(part) => format!("{kind} {} {part}", field("name")?),
+                None => format!("{kind} {}", field("name")?),
+            }
+        }
+        "numgen" => format!("numgen {} mod {}", field("mode")?, body.get("mod")?),
+        "jhash" => format!("jhash {} mod {}", value_of(body, "expr"), body.get("mod")?),
+        "symhash" => format!("symhash mod {}", body.get("mod")?),
+        "socket" => format!("socket {}", field("key")?),
+        "rt" => format!("rt {}", field("key")?),
         "fib" => {
             let flags = body.get("flags")?.as_array()?;
             let words: Vec<&str> = flags.iter().filter_map(Json::as_str).collect();

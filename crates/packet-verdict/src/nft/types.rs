@@ -27,6 +27,7 @@ pub(super) enum Type {
     NfProto,
     EtherProto,
     Ether,
+    ArpHrd,
     Number,
     /// Of no known type: only its numbers can be read.
     Other,
@@ -87,6 +88,7 @@ impl Type {
             Self::PktKind => {
                 look(&[("host", 0), ("unicast", 0), ("broadcast", 1), ("multicast", 2), ("other", 3)])
             }
+            Self::ArpHrd => look(ARPHRD),
             Self::NfProto => look(&[("ipv4", 2), ("ipv6", 10)]),
             Self::EtherProto => look(&[
                 ("ip", 0x0800),
@@ -217,6 +219,17 @@ pub(crate) const PORTS: &[(&str, u128)] = &[
     ("postgresql", 5432),
     ("redis", 6379),
     ("http-alt", 8080),
+];
+
+/// linux/if_arp.h
+const ARPHRD: &[(&str, u128)] = &[
+    ("ether", 1),
+    ("ppp", 512),
+    ("ipip", 768),
+    ("ipip6", 769),
+    ("loopback", 772),
+    ("sit", 776),
+    ("ipgre", 778),
 ];
 
 const CT_STATES: &[(&str, u128)] =

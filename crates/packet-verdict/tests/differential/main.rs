@@ -4,12 +4,21 @@
 //! `cargo test` tries 200 sets; `VERDICT_SETS=2000` more, from `VERDICT_SEED`. Without root, nft or iptables it says
 //! so and passes. A contradiction is made as small as it gets and written to `tests/kernel_said/`.
 
+/// Figures for whoever runs it.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        drop(writeln!(std::io::stdout(), $($text)*));
+    }};
+}
+
 mod generate;
 mod iptables;
 mod net;
 mod nft;
 mod rng;
 mod spec;
+mod strangers;
 
 use net::{Host, Net, OWN_V4, OWN_V6, Seen};
 use packet_verdict::{Address, Hook, Need, Outcome, Packet, Route, Ruleset, Verdict, judge, parse};
@@ -18,14 +27,6 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-
-/// Figures for whoever runs it.
-macro_rules! say {
-    ($($text:tt)*) => {{
-        use std::io::Write as _;
-        drop(writeln!(std::io::stdout(), $($text)*));
-    }};
-}
 
 /// A SYN within one machine takes well under a millisecond; the rest is for a busy machine.
 const PATIENCE: Duration = Duration::from_millis(150);
