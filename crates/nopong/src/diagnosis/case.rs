@@ -186,7 +186,7 @@ impl<'a> Case<'a> {
             .iter()
             .filter(|c| c.pid.is_none() && self.claims(c))
             .filter(|c| idle || of(c).is_some_and(wanted))
-            .min_by_key(|c| of(c).map_or((true, true, true, true), merit))
+            .min_by_key(|c| of(c).map_or((true, true, true, true), Unit::merit))
     }
 
     /// The configuration of the target's instance.
@@ -228,7 +228,7 @@ impl<'a> Case<'a> {
                 u.name.contains("sentinel") != sentinel,
                 u.load_state == "not-found",
                 claims == Some(false),
-                merit(u),
+                u.merit(),
                 claims.is_none(),
                 std::cmp::Reverse(u.stopped_at),
             )
@@ -306,19 +306,8 @@ pub(crate) fn holds(process: &Process, listener: &Listener) -> bool {
 
 /// The unit is meant to run: enabled, or tried since the boot (systemd forgets at a reboot).
 fn wanted(unit: &Unit) -> bool {
-    let (failed, disabled, untouched, _) = merit(unit);
+    let (failed, disabled, untouched, _) = unit.merit();
     !(failed && disabled && untouched)
-}
-
-/// What tells a unit that should run from one that a package brought and nobody uses, as sorting key: it
-/// failed or is under way, it is enabled, it was tried since the boot, it is not masked.
-fn merit(unit: &Unit) -> (bool, bool, bool, bool) {
-    (
-        !matches!(unit.active.as_str(), "failed" | "activating" | "deactivating" | "reloading"),
-        !unit.file_state.as_deref().unwrap_or_default().starts_with("enabled"),
-        unit.stopped_at.is_none() && unit.started_at.is_none(),
-        unit.load_state == "masked",
-    )
 }
 
 /// The unit starts a server with that configuration.

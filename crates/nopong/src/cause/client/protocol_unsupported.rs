@@ -38,6 +38,12 @@ fn hello<'a>(case: &Case<'a>) -> Option<&'a str> {
     (reply.word() == Some("NOPROTO") || text.to_lowercase().contains("unknown command")).then_some(text)
 }
 
+/// PING itself is unknown there: renamed away, or a proxy that passes on only some commands.
+fn ping<'a>(case: &Case<'a>) -> Option<&'a str> {
+    let text = case.talk()?.ping.as_ref().and_then(Reply::error)?;
+    text.to_lowercase().contains("unknown command").then_some(text)
+}
+
 impl Cause for ProtocolUnsupported {
     fn meta(&self) -> &'static Meta {
         &META
@@ -54,6 +60,9 @@ impl Cause for ProtocolUnsupported {
         if case.error_word() == Some("NOPROTO") {
             reasons.push(Reason::confirms("protocol", "it answers NOPROTO"));
         }
+        if let Some(text) = ping(case) {
+            reasons.push(Reason::confirms("protocol", format!("PING is answered: {text}")));
+        }
         if !reasons.is_empty() {
             reasons
                 .extend(before_six(case).map(|v| Reason::strong("protocol", format!("its version is {v}"))));
@@ -62,6 +71,10 @@ impl Cause for ProtocolUnsupported {
     }
 
     fn title(&self, case: &Case<'_>) -> String {
+        if ping(case).is_some() {
+            return "the server does not know PING: it was renamed there, or a proxy does not pass it on"
+                .to_owned();
+        }
         match (auth(case), before_six(case)) {
             (Some(_), Some(version)) => format!("Redis {version} knows no user names, and one was given"),
             (Some(_), None) => "this server knows no user names, and one was given".to_owned(),
@@ -73,7 +86,11 @@ impl Cause for ProtocolUnsupported {
     }
 
     fn fix(&self, case: &Case<'_>) -> Option<Fix> {
-        Some(if auth(case).is_some() {
+        Some(if ping(case).is_some() {
+            Fix::new(Risk::Advice, "let clients and health checks use a command that the server knows")
+                .step("renamed: rename-command PING in redis.conf; an ACL rule (-@dangerous) protects without surprising clients")
+                .step("a proxy: its manual lists the commands it passes on; let the health check use one of these")
+        } else if auth(case).is_some() {
             Fix::new(Risk::Ask, "leave the user name out, or update the server to 6.0 or later")
                 .step("in the URL: redis://:password@host instead of redis://user:password@host")
         } else {
@@ -124,6 +141,12 @@ mod tests {
             (warnings[0].cause.meta().id, warnings[0].band),
             ("protocol-unsupported", Band::Confirmed)
         );
+    }
+
+    #[test]
+    fn a_renamed_ping() {
+        let file = ping_error("ERR unknown command 'PING', with args beginning with: ");
+        assert_eq!(first(&file).map(|(id, _)| id), Some("protocol-unsupported"));
     }
 
     #[test]

@@ -23,9 +23,16 @@ fn place(fault: &ConfigFault) -> String {
     fault.line.map_or_else(|| fault.file.clone(), |line| format!("{}:{line}", fault.file))
 }
 
-/// The first thing that Redis would refuse in the file as it is now.
+/// The first thing that Redis would refuse in the file as it is now. Where the words are right and the machine lacks
+/// what they name (an address, a folder, a certificate), another cause has the proof.
 fn fault<'a>(case: &Case<'a>) -> Option<&'a ConfigFault> {
-    case.config()?.errors.first()
+    let lacks = |f: &ConfigFault| {
+        let directive = f.directive.as_deref().unwrap_or_default().to_ascii_lowercase();
+        f.says.contains("Cannot assign requested address")
+            || matches!(directive.as_str(), "dir" | "logfile")
+            || (directive.starts_with("tls-") && directive.contains("-file"))
+    };
+    case.config()?.errors.first().filter(|f| !lacks(f))
 }
 
 fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
@@ -51,7 +58,10 @@ fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
         }
         None => match shared::self_overlap(case) {
             Some(overlap) => vec![Reason::strong("config", overlap)],
-            None if case.config().is_some_and(|c| c.unreadable.is_none() && c.file.is_some()) => {
+            None if case
+                .config()
+                .is_some_and(|c| c.unreadable.is_none() && c.file.is_some() && c.errors.is_empty()) =>
+            {
                 vec![Reason::against("config", "redis-server would take every line of its configuration")]
             }
             None => Vec::new(),

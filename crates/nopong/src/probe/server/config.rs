@@ -60,15 +60,17 @@ struct Instance<'a> {
 
 /// Looks at every instance, the target's first.
 pub(super) fn look(known: &Known<'_>) -> Vec<Config> {
-    let mut configs: Vec<(u8, Config)> = instances(known)
+    let mut configs: Vec<_> = instances(known)
         .into_iter()
         .take(INSTANCES_MAX)
         .map(|instance| {
             let config = read(known, &instance);
-            (rank(known, &instance, &config), config)
+            // Among equals the one that should run: a second package may have brought a unit that nobody uses.
+            let merit = instance.unit.map_or((true, true, true, true), Unit::merit);
+            ((rank(known, &instance, &config), merit), config)
         })
         .collect();
-    configs.sort_by_key(|(rank, _)| *rank);
+    configs.sort_by_key(|(key, _)| *key);
     configs.into_iter().map(|(_, config)| config).collect()
 }
 
