@@ -10,6 +10,7 @@ pub mod diagnosis;
 pub mod dials;
 pub mod evidence;
 pub mod explain;
+pub mod listen;
 pub mod plan;
 pub mod probe;
 pub mod report;

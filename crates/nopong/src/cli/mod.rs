@@ -11,6 +11,7 @@ pub mod exit;
 mod explain;
 mod fix;
 mod io;
+mod listen;
 mod packaging;
 mod undo;
 mod verdict;
@@ -60,6 +61,7 @@ const VERBS: &[Entry] = &[
     entry::<verdict::Verdict>(),
     entry::<config::Config>(),
     entry::<dials::Dials>(),
+    entry::<listen::Listen>(),
     entry::<packaging::Completions>(),
     entry::<packaging::Man>(),
 ];

@@ -56,6 +56,11 @@ pub struct Seen {
     pub sampled: Option<Why>,
 }
 
+/// The process of this machine whose socket has these two ends, where it may be seen.
+pub fn owner(local: SocketAddr, remote: SocketAddr) -> Option<Who> {
+    sample::owner(local, remote)
+}
+
 /// Looks for so long, or until a signal. `live` is told of each first outcome of a process and address.
 pub fn watch(
     wanted: &Wanted,

@@ -69,6 +69,15 @@ fn owners(sockets: &[Tcp], people: &mut People) -> Vec<(Tcp, Option<Who>)> {
     sockets.iter().map(|s| (*s, owner(s))).collect()
 }
 
+/// The process whose socket has these two ends.
+pub(super) fn owner(local: SocketAddr, remote: SocketAddr) -> Option<Who> {
+    let canonical = |a: SocketAddr| SocketAddr::new(a.ip().to_canonical(), a.port());
+    let ends = (canonical(local), canonical(remote));
+    let mut found = sys::sockets::connections(SOCKETS_MAX).ok()?;
+    found.retain(|s| (s.local, s.remote) == ends && s.inode != 0);
+    owners(&found, &mut People::default()).into_iter().find_map(|(_, who)| who)
+}
+
 /// A socket that was seen.
 struct Followed {
     place: Option<usize>,

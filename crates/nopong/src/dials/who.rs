@@ -75,6 +75,11 @@ impl Who {
         }
     }
 
+    /// It may read settings of an application: it is no tool that takes its address from arguments alone.
+    pub fn reads_settings(&self) -> bool {
+        !TOOLS.contains(&self.comm.as_str())
+    }
+
     /// It lives no longer.
     pub(super) fn gone(&self) -> bool {
         sys::stat(format!("/proc/{}", self.pid)).is_err()

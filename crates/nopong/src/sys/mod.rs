@@ -15,6 +15,7 @@ pub mod raw;
 pub mod reach;
 pub mod ring;
 pub mod route;
+pub mod serve;
 pub mod signals;
 pub mod sockets;
 pub mod trace;

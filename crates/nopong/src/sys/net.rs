@@ -16,6 +16,11 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// A connected socket.
+    pub(super) fn new(socket: Socket, deadline: Instant) -> Self {
+        Self { socket, deadline }
+    }
+
     /// Sets when the next reads and writes give up.
     pub fn until(&mut self, deadline: Instant) {
         self.deadline = deadline;

@@ -15,6 +15,8 @@ pub(super) mod tls;
 mod topology;
 mod unix;
 
+pub(crate) use tls::server_config;
+
 use super::Request;
 use crate::evidence::{CaseFile, Client, Seen};
 use std::time::Duration;

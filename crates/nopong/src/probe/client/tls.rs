@@ -7,6 +7,7 @@ mod material;
 mod verify;
 
 pub(super) use material::Material;
+pub(crate) use material::server_config;
 pub(in crate::probe) use verify::describe;
 
 use super::talk::{Conversation, PATIENCE};

@@ -7,8 +7,8 @@ use rustls::client::ResolvesClientCert;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, Error, RootCertStore, SignatureScheme};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, Error, RootCertStore, ServerConfig, SignatureScheme};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -91,13 +91,29 @@ fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     if found.is_empty() { Err(format!("{path}: no certificate in PEM form")) } else { Ok(found) }
 }
 
+/// A server's configuration with this certificate and key.
+pub(crate) fn server_config(cert: &str, key: &str) -> Result<Arc<ServerConfig>, String> {
+    let provider = Arc::new(ring::default_provider());
+    let pair = pair(cert, key, &provider)?;
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(pair)));
+    Ok(Arc::new(config))
+}
+
 fn client(options: &TlsOptions, provider: &CryptoProvider) -> Result<Option<CertifiedKey>, String> {
-    let (cert, key) = match (&options.cert, &options.key) {
-        (Some(cert), Some(key)) => (cert, key),
-        (None, None) => return Ok(None),
-        (Some(_), None) => return Err("--cert without --key".to_owned()),
-        (None, Some(_)) => return Err("--key without --cert".to_owned()),
-    };
+    match (&options.cert, &options.key) {
+        (Some(cert), Some(key)) => pair(cert, key, provider).map(Some),
+        (None, None) => Ok(None),
+        (Some(_), None) => Err("--cert without --key".to_owned()),
+        (None, Some(_)) => Err("--key without --cert".to_owned()),
+    }
+}
+
+/// A certificate chain and its key.
+fn pair(cert: &str, key: &str, provider: &CryptoProvider) -> Result<CertifiedKey, String> {
     let chain = certificates(cert)?;
     let pem = sys::read(key, PEM_MAX).map_err(|e| format!("{key}: {}", sys::errno_name(&e)))?;
     let der =
@@ -111,7 +127,7 @@ fn client(options: &TlsOptions, provider: &CryptoProvider) -> Result<Option<Cert
         Err(Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
             Err(format!("{key} is not the key of {cert}"))
         }
-        _ => Ok(Some(pair)),
+        _ => Ok(pair),
     }
 }
 
