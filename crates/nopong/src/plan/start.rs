@@ -29,6 +29,9 @@ pub(super) fn start(draft: &mut Draft<'_>, masked: bool) -> Result<(), NoPlan> {
             ..UnitState::default()
         }));
     }
+    if super::storage::give(draft, false).is_ok() {
+        draft.plan.also.push("storage-unwritable".to_owned());
+    }
     draft.start = Some(UnitState {
         unit: name,
         reset_failed: unit.active == "failed",

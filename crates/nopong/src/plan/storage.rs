@@ -3,8 +3,16 @@
 use super::{Draft, NoPlan, start};
 use crate::apply::{Action, Ownership};
 
-/// Gives the server's user what stands in the way.
+/// Gives the server's user what stands in the way, and starts it again.
 pub(super) fn owner(draft: &mut Draft<'_>, only_config: bool) -> Result<(), NoPlan> {
+    give(draft, only_config)?;
+    start::again(draft);
+    Ok(())
+}
+
+/// The same without a start. A server that comes up and cannot write its data would neither save nor stop: on SIGTERM
+/// Redis saves first, and stays when it cannot.
+pub(super) fn give(draft: &mut Draft<'_>, only_config: bool) -> Result<(), NoPlan> {
     let storage = draft.case.server.storage.get().ok_or(NoPlan::Advice(None))?;
     let user = draft
         .case
@@ -21,6 +29,7 @@ pub(super) fn owner(draft: &mut Draft<'_>, only_config: bool) -> Result<(), NoPl
         .filter(|p| p.usable == Some(false) && p.exists && p.read_only != Some(true))
         .filter(|p| !only_config || p.purpose == "config")
         .collect();
+    let mut given = false;
     for path in &blocked {
         if is_shared(&path.path) {
             return Err(NoPlan::Refused(format!(
@@ -31,6 +40,10 @@ pub(super) fn owner(draft: &mut Draft<'_>, only_config: bool) -> Result<(), NoPl
         // Only the path itself: an obstacle further up belongs to somebody else.
         let own = path.obstacle.as_deref().is_none_or(|o| o.contains(&path.path));
         if !own {
+            continue;
+        }
+        given = true;
+        if draft.first.iter().any(|a| matches!(a, Action::Ownership(o) if o.path == path.path)) {
             continue;
         }
         let secret = matches!(path.purpose.as_str(), "tls-key-file" | "config");
@@ -50,11 +63,7 @@ pub(super) fn owner(draft: &mut Draft<'_>, only_config: bool) -> Result<(), NoPl
             },
         }));
     }
-    if draft.first.is_empty() {
-        return Err(NoPlan::Advice(None));
-    }
-    start::again(draft);
-    Ok(())
+    if given { Ok(()) } else { Err(NoPlan::Advice(None)) }
 }
 
 /// What the owner needs there.
