@@ -43,6 +43,103 @@ struct Hunk {
     at: usize,
     added: usize,
     removed: Vec<Vec<u8>>,
+    /// Instead of `removed`: how to make it from the added lines, which hold the secret that no receipt may store.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pieces: Vec<Piece>,
+}
+
+/// A part of what was removed.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+enum Piece {
+    /// So many bytes of the added lines, from there.
+    Copy(usize, usize),
+    /// These.
+    Text(Vec<u8>),
+}
+
+/// `old` from parts of `new`, with as little as possible of its own: the longest common subsequence between the
+/// common head and tail.
+fn pieces(old: &[u8], new: &[u8]) -> Vec<Piece> {
+    /// The table of a longer middle would be large; it is not an address then.
+    const MIDDLE: usize = 1000;
+    let head = old.iter().zip(new).take_while(|(a, b)| a == b).count();
+    let tail = old[head..].iter().rev().zip(new[head..].iter().rev()).take_while(|(a, b)| a == b).count();
+    let (a, b) = (&old[head..old.len() - tail], &new[head..new.len() - tail]);
+    if a.len() > MIDDLE || b.len() > MIDDLE {
+        return vec![Piece::Text(old.to_vec())];
+    }
+    let width = b.len() + 1;
+    let mut common = vec![0u16; (a.len() + 1) * width];
+    for i in (0..a.len()).rev() {
+        for j in (0..b.len()).rev() {
+            common[i * width + j] = match a[i] == b[j] {
+                true => common[(i + 1) * width + j + 1] + 1,
+                false => common[(i + 1) * width + j].max(common[i * width + j + 1]),
+            };
+        }
+    }
+    let mut made = vec![Piece::Copy(0, head)];
+    let (mut i, mut j) = (0, 0);
+    while i < a.len() {
+        if j < b.len() && a[i] == b[j] {
+            match made.last_mut() {
+                Some(Piece::Copy(at, len)) if *at + *len == head + j => *len += 1,
+                _ => made.push(Piece::Copy(head + j, 1)),
+            }
+            (i, j) = (i + 1, j + 1);
+        } else if j < b.len() && common[i * width + j + 1] >= common[(i + 1) * width + j] {
+            j += 1;
+        } else {
+            match made.last_mut() {
+                Some(Piece::Text(text)) => text.push(a[i]),
+                _ => made.push(Piece::Text(vec![a[i]])),
+            }
+            i += 1;
+        }
+    }
+    made.push(Piece::Copy(new.len() - tail, tail));
+    made.retain(|p| !matches!(p, Piece::Copy(_, 0)));
+    made
+}
+
+/// The opposite of [`pieces`]; none when they do not fit.
+fn assembled(pieces: &[Piece], new: &[u8]) -> Option<Vec<u8>> {
+    let mut old = Vec::new();
+    for piece in pieces {
+        match piece {
+            Piece::Copy(at, len) => old.extend(new.get(*at..at.checked_add(*len)?)?),
+            Piece::Text(text) => old.extend(text),
+        }
+    }
+    Some(old)
+}
+
+/// What the pieces give away of the secrets in `old`: a delimiter or two, never a word.
+fn gives_away(pieces: &[Piece], old: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(old);
+    if text.len() != old.len() {
+        return true;
+    }
+    let hidden = crate::target::hidden(&text);
+    let (mut at, mut bare) = (0, 0);
+    for piece in pieces {
+        let Piece::Text(own) = piece else {
+            at += if let Piece::Copy(_, len) = piece { *len } else { 0 };
+            continue;
+        };
+        for (i, byte) in own.iter().enumerate() {
+            if hidden.iter().any(|r| r.contains(&(at + i))) {
+                if byte.is_ascii_alphanumeric() {
+                    return true;
+                }
+                bare += 1;
+            }
+        }
+        at += own.len();
+    }
+    let secret: usize = hidden.iter().map(std::ops::Range::len).sum();
+    bare * 2 > secret
 }
 
 fn digest(bytes: &[u8]) -> String {
@@ -85,9 +182,54 @@ impl EditFile {
         }))
     }
 
+    /// An edit of an application's settings file. Its old lines may hold the password that the new ones keep: the
+    /// receipt gets how to make the old from the new instead. An error when even that would store some of a secret.
+    pub fn of_settings(path: &str, says: &str, before: &[u8], after: Vec<u8>) -> Result<Option<Self>, Fault> {
+        if before == after {
+            return Ok(None);
+        }
+        let (old, new) = (lines(before), lines(&after));
+        let mut hunks = hunks(&old, &new);
+        for hunk in &mut hunks {
+            let removed = hunk.removed.concat();
+            let text = String::from_utf8_lossy(&removed);
+            if crate::target::hidden(&text).is_empty() {
+                continue;
+            }
+            let added = new[hunk.at..hunk.at + hunk.added].concat();
+            let made = pieces(&removed, &added);
+            if gives_away(&made, &removed) || assembled(&made, &added).as_deref() != Some(&removed) {
+                return Err(Fault::new(format!(
+                    "{path}: the change would put a part of a secret into the receipt; change it by hand"
+                )));
+            }
+            hunk.removed.clear();
+            hunk.pieces = made;
+        }
+        let diff = settings_diff(before, &after);
+        Ok(Some(Self {
+            path: path.to_owned(),
+            says: says.to_owned(),
+            before: digest(before),
+            after: digest(&after),
+            hunks,
+            diff,
+            content: Some(after),
+        }))
+    }
+
     /// The change as a diff, secrets replaced.
     pub fn diff(&self) -> &str {
         &self.diff
+    }
+
+    /// This user owns the file and may write beside it.
+    pub fn is_ours_to_write(&self) -> bool {
+        let Ok(real) = real_path(&self.path) else { return false };
+        let own = sys::stat(&real).is_ok_and(|m| m.uid() == nix::unistd::geteuid().as_raw());
+        let beside =
+            real.parent().is_some_and(|d| nix::unistd::access(d, nix::unistd::AccessFlags::W_OK).is_ok());
+        own && beside
     }
 
     /// The file.
@@ -117,19 +259,32 @@ fn hunks(old: &[&[u8]], new: &[&[u8]]) -> Vec<Hunk> {
             }
         }
         let removed = old[i..i + skip_old].iter().map(|l| l.to_vec()).collect();
-        hunks.push(Hunk { at: j, added: skip_new, removed });
+        hunks.push(Hunk { at: j, added: skip_new, removed, pieces: Vec::new() });
         (i, j) = (i + skip_old, j + skip_new);
     }
     hunks
 }
 
-fn diff(old: &[&[u8]], new: &[&[u8]], hunks: &[Hunk], secret: impl Fn(&[u8]) -> bool) -> String {
-    let mut out = String::new();
-    let mut shift: isize = 0;
+/// The diff of a settings file, each line as it may be shown.
+fn settings_diff(before: &[u8], after: &[u8]) -> String {
+    let (old, new) = (lines(before), lines(after));
     let shown = |line: &[u8]| {
+        let line = crate::target::shown_line(&String::from_utf8_lossy(line));
+        crate::text::shown_str(line.trim_end(), 200)
+    };
+    diff_with(&old, &new, &hunks(&old, &new), shown)
+}
+
+fn diff(old: &[&[u8]], new: &[&[u8]], hunks: &[Hunk], secret: impl Fn(&[u8]) -> bool) -> String {
+    diff_with(old, new, hunks, |line| {
         let text = if secret(line) { redis_conf_name(line) } else { line.to_vec() };
         crate::text::shown(text.trim_ascii_end(), 200)
-    };
+    })
+}
+
+fn diff_with(old: &[&[u8]], new: &[&[u8]], hunks: &[Hunk], shown: impl Fn(&[u8]) -> String) -> String {
+    let mut out = String::new();
+    let mut shift: isize = 0;
     for hunk in hunks {
         let from = (hunk.at as isize - shift) as usize;
         out.push_str(&format!("@@ line {} @@\n", from + 1));
@@ -189,8 +344,13 @@ impl Change for EditFile {
             let untouched =
                 new.get(next..hunk.at).ok_or_else(|| Fault::conflict("it is shorter than we left it"))?;
             old.extend(untouched.concat());
-            old.extend(hunk.removed.concat());
             next = hunk.at + hunk.added;
+            if hunk.pieces.is_empty() {
+                old.extend(hunk.removed.concat());
+            } else {
+                let added = new.get(hunk.at..next).unwrap_or_default().concat();
+                old.extend(assembled(&hunk.pieces, &added).unwrap_or_default());
+            }
         }
         old.extend(new.get(next..).unwrap_or_default().concat());
         if before["sha256"] != digest(&old).as_str() {
@@ -312,6 +472,39 @@ mod tests {
         edit("a\nb\nc", "a\nc");
         edit("", "requirepass x\n");
         edit("bind 127.0.0.1\nport 1\n# end", "bind 127.0.0.1 10.0.0.5\nport 1\n# end\nrequirepass q\n");
+    }
+
+    #[test]
+    fn a_setting_with_a_password_goes_back_without_a_copy_of_it() {
+        for (before, after) in [
+            (
+                "A=1\nREDIS_URL=redis://:hunter@22/x@c:1/0\nB=2\n",
+                "A=1\nREDIS_URL=redis://:hunter%4022%2Fx@c:1/0\nB=2\n",
+            ),
+            (
+                "REDIS_URL=redis://:hunter@22/w%1@c:1/0 # x\n",
+                "REDIS_URL=redis://:hunter%4022%2Fw%251@c:1/0 # x\n",
+            ),
+            ("REDIS_URL=redis://u:hunter22@c:1\n", "REDIS_URL=rediss://u:hunter22@c:1\n"),
+            ("REDIS_URL=redis://u:hunter22@c:6380\n", "REDIS_URL=redis://u:hunter22@c:6379\n"),
+        ] {
+            let edit = EditFile::of_settings("/x", "t", before.as_bytes(), after.as_bytes().to_vec())
+                .unwrap()
+                .unwrap();
+            let stored = serde_json::to_string(&edit).unwrap();
+            assert!(!stored.contains("hunter") && !edit.diff().contains("hunter"), "{}", edit.diff());
+            // Byte arrays are stored as numbers.
+            assert!(!stored.contains("104,117,110"), "{stored}");
+            let stored: EditFile = serde_json::from_str(&stored).unwrap();
+            let now = lines(after.as_bytes());
+            let hunk = &stored.hunks[0];
+            let added = now[hunk.at..hunk.at + hunk.added].concat();
+            let line = before.split_inclusive('\n').find(|l| l.contains("hunter")).unwrap();
+            assert_eq!(assembled(&hunk.pieces, &added).unwrap(), line.as_bytes());
+        }
+        let (before, after) =
+            (&b"REDIS_URL=redis://:hunter@c\n"[..], b"REDIS_URL=redis://:other@c\n".to_vec());
+        assert!(EditFile::of_settings("/x", "t", before, after).is_err());
     }
 
     #[test]

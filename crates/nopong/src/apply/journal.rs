@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// Version of the receipt format.
 const VERSION: u32 = 1;
+/// A receipt has a few lines of some hundred bytes each, and parts of a configuration file.
+const ROOM: i64 = 64 << 10;
 /// No receipt of ours comes near this.
 const SIZE_MAX: usize = 4 << 20;
 
@@ -40,7 +42,11 @@ pub struct Head {
     /// The cause that was fixed.
     pub cause: String,
     /// Unix time.
-    pub at: u64,
+    #[serde(rename = "at")]
+    pub time: u64,
+    /// The network namespace where it was made, by path; none for the machine's own.
+    #[serde(default, rename = "netns", skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
 }
 
 /// A step that was begun.
@@ -178,10 +184,10 @@ pub struct Journal {
 
 impl Journal {
     /// Starts a new receipt.
-    pub fn create(place: &Place, target: &str, cause: &str) -> Result<Self, Fault> {
+    pub fn create(place: &Place, target: &str, cause: &str, at: Option<String>) -> Result<Self, Fault> {
         place.make()?;
-        let at = sys::unix_time();
-        let id = format!("{at}-{}", nix::unistd::getpid());
+        let time = sys::unix_time();
+        let id = format!("{time}-{}", nix::unistd::getpid());
         let path = place.file(&id);
         let file = OpenOptions::new()
             .create_new(true)
@@ -189,12 +195,20 @@ impl Journal {
             .mode(0o600)
             .open(&path)
             .map_err(|e| place.fault("write a receipt in", &e))?;
+        // Room for what comes later: a disk that fills up in the middle must not keep the undo from being noted.
+        // A file system that cannot promise any (EOPNOTSUPP) is found out line by line.
+        let room = nix::fcntl::fallocate(&file, nix::fcntl::FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, ROOM);
+        if let Err(e @ (nix::errno::Errno::ENOSPC | nix::errno::Errno::EDQUOT)) = room {
+            drop(std::fs::remove_file(&path));
+            return Err(place.fault("write a receipt in", &e.into()));
+        }
         let mut journal = Self { id, path, file, receipt: Receipt::default() };
         let head = Head {
             version: VERSION,
             nopong: env!("CARGO_PKG_VERSION").to_owned(),
             target: target.to_owned(),
             cause: cause.to_owned(),
+            time,
             at,
         };
         journal.append(Line::Head(head))?;

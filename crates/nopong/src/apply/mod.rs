@@ -18,7 +18,7 @@ pub use journal::{Journal, Place, Receipt};
 pub use ownership::Ownership;
 pub use restart::{Restart, When};
 pub use rules::{Firewalld, Iptables, Nft, Ufw};
-pub use timer::Timer;
+pub use timer::{Timer, end_owner};
 pub use unit_state::UnitState;
 
 #[cfg(debug_assertions)]
@@ -118,6 +118,15 @@ impl Action {
         }
     }
 
+    /// Whether an ordinary user lacks the right to it. Redis decides for itself who may set something.
+    pub fn needs_root(&self) -> bool {
+        match self {
+            Self::ConfigSet(_) => false,
+            Self::EditFile(edit) => !edit.is_ours_to_write(),
+            _ => true,
+        }
+    }
+
     fn change_mut(&mut self) -> &mut dyn Change {
         match self {
             Self::EditFile(c) => c,
@@ -157,6 +166,8 @@ pub struct Undone {
     pub restored: Vec<String>,
     /// What could not be, and why.
     pub failed: Vec<(String, Fault)>,
+    /// It went back, and that could not be written down (a full disk): why.
+    pub unwritten: Option<Fault>,
 }
 
 /// Puts back, newest first, whatever the receipt says was begun. Goes on after a failure: less left behind is better.
@@ -172,17 +183,13 @@ pub fn undo(journal: &mut Journal) -> Undone {
                 if changed {
                     undone.restored.push(change.says());
                 }
-                if let Err(fault) = journal.undone(step.number) {
-                    undone.failed.push((change.says(), fault));
-                }
+                undone.unwritten = journal.undone(step.number).err().or(undone.unwritten);
             }
             Err(fault) => undone.failed.push((change.says(), fault)),
         }
     }
-    if undone.failed.is_empty()
-        && let Err(fault) = journal.close("undone")
-    {
-        undone.failed.push(("the receipt".to_owned(), fault));
+    if undone.failed.is_empty() {
+        undone.unwritten = journal.close("undone").err().or(undone.unwritten);
     }
     undone
 }

@@ -71,6 +71,11 @@ impl Category {
     }
 }
 
+/// The port that a client should dial instead, where only one can be meant (cause wrong-port).
+pub(crate) fn right_port(case: &Case<'_>) -> Option<u16> {
+    address::wrong_port::evident(case)
+}
+
 /// What is fixed about a cause.
 #[derive(Debug)]
 pub struct Meta {

@@ -124,9 +124,11 @@ pub(super) struct Look {
     /// What the probes need.
     pub(super) request: Request,
     /// Known secrets, which may be in no evidence.
-    secrets: Vec<Secret>,
+    pub(super) secrets: Vec<Secret>,
     /// No progress is shown.
     pub(super) quiet: bool,
+    /// Where the settings were read.
+    pub(super) place: crate::plan::Place,
 }
 
 impl Look {
@@ -181,6 +183,7 @@ impl Asked {
         secrets.extend(found.target.secrets());
         let mut request = self.request_for(found.target, Some(found.settings));
         request.home = home;
+        request.from = place.clone();
         request.settings_there = client_far.is_some() && self.target.is_none();
         request.client_far = client_far;
         if let Some(Vantage::Ssh(host)) = &self.server {
@@ -191,7 +194,8 @@ impl Asked {
         let near = self.server.clone().filter(|at| !matches!(at, Vantage::Ssh(_)));
         let resolved = near.map(Vantage::resolve).transpose();
         request.server_at = resolved.map_err(|why| Fail::usage(format!("--server: {why}")))?;
-        Ok(Look { request, secrets, quiet: false })
+        let place = crate::plan::Place { here, pid: place.pid() };
+        Ok(Look { request, secrets, quiet: false, place })
     }
 
     /// Starts a nopong over there.

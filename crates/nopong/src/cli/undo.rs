@@ -1,7 +1,7 @@
 //! `nopong undo [RECEIPT]`: put back what a fix changed.
 
 use super::{Fail, Verb, exit, io};
-use crate::apply::{Journal, Place};
+use crate::apply::{self, Journal, Place};
 use crate::sys;
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ pub(super) struct Undo {
     #[arg(long, hide = true, value_parser = super::args::duration)]
     after: Option<Duration>,
 }
+
+/// A fix puts back by itself at the time when the timer goes off; this is for its last step.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Verb for Undo {
     const NAME: &'static str = "undo";
@@ -51,24 +54,29 @@ impl Verb for Undo {
         if !journal.receipt().can_undo() {
             return Err(Fail::usage(format!("{} has nothing left to undo", journal.id())));
         }
-        match super::fix::roll_back(&mut journal, "undone")? {
-            exit::ROLLED_BACK => {
-                io::emit(format!("Undone: {}\n", journal.id()).as_bytes())?;
-                Ok(exit::PONG)
-            }
-            code => Ok(code),
+        if !super::fix::roll_back(&mut journal, "undone").failed.is_empty() {
+            return Ok(exit::INCOMPLETE);
         }
+        io::emit(format!("Undone: {}\n", journal.id()).as_bytes())?;
+        Ok(exit::PONG)
     }
 }
 
 impl Undo {
-    /// The timer waits for a fix that is just ending; a person is told at once.
+    /// The timer waits for a fix that is just ending, and ends one that hangs or was stopped; a person is told at once.
     fn lock(&self, place: &Place) -> Result<nix::fcntl::Flock<std::fs::File>, Fail> {
-        let deadline = sys::now() + Duration::from_secs(if self.unless_verified { 30 } else { 0 });
+        let began = sys::now();
+        let mut ended = false;
         loop {
             match place.lock() {
                 Ok(lock) => return Ok(lock),
-                Err(fault) if sys::now() >= deadline => return Err(Fail::usage(fault.says)),
+                Err(fault) if !self.unless_verified || sys::now() > began + 3 * PATIENCE => {
+                    return Err(Fail::usage(fault.says));
+                }
+                Err(_) if !ended && sys::now() > began + PATIENCE => {
+                    ended = true;
+                    apply::end_owner(self.receipt.as_deref().unwrap_or_default());
+                }
                 Err(_) => std::thread::sleep(Duration::from_millis(200)),
             }
         }

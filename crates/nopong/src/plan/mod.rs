@@ -7,6 +7,7 @@ mod config;
 mod guard;
 mod persist;
 mod rules;
+mod settings;
 mod start;
 mod storage;
 
@@ -14,6 +15,8 @@ use crate::apply::{Action, EditFile};
 use crate::diagnosis::{Case, Diagnosis, Finding, Fix, Risk, Symptom};
 use crate::secret::Secret;
 use std::collections::BTreeMap;
+
+pub use settings::Place;
 
 /// What the operator wishes beside the target.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +29,8 @@ pub struct Wish {
     pub password: Option<Secret>,
     /// `--force`: restart in spite of loading, saving or unsaved data.
     pub force: bool,
+    /// Where the application's settings were read, for a correction there.
+    pub place: Option<Place>,
 }
 
 /// A plan.
@@ -49,6 +54,8 @@ pub struct Plan {
     pub guarded: bool,
     /// Risk.
     pub risk: Option<Risk>,
+    /// The application's setting is corrected: what it says then, for the verification.
+    pub retarget: Option<crate::target::Target>,
 }
 
 impl Plan {
@@ -59,6 +66,7 @@ impl Plan {
         self.advice.extend(further.advice);
         self.noticed_by.extend(further.noticed_by);
         self.new_password = self.new_password.take().or(further.new_password);
+        self.retarget = further.retarget.or(self.retarget.take());
     }
 }
 
@@ -215,6 +223,9 @@ pub fn plan(case: &Case<'_>, diagnosis: &Diagnosis, wish: &Wish) -> Result<Plan,
 
 /// Adds the remedy of one cause to the draft.
 fn remedy(draft: &mut Draft<'_>, id: &str, finding: &Finding) -> Result<(), NoPlan> {
+    if let Some(done) = settings::correct(draft, id) {
+        return done;
+    }
     match id {
         "service-stopped" | "service-masked" | "crashed" | "oom-killed" => {
             start::start(draft, id == "service-masked")
@@ -266,7 +277,7 @@ fn finish(mut draft: Draft<'_>) -> Result<Plan, NoPlan> {
     if plan.actions.is_empty() {
         return Err(NoPlan::Advice(None));
     }
-    if plan.risk == Some(Risk::Safe) && plan.actions.iter().any(|a| !matches!(a, Action::UnitState(_))) {
+    if plan.risk != Some(Risk::Safe) || plan.actions.iter().any(|a| !matches!(a, Action::UnitState(_))) {
         plan.risk = Some(Risk::Ask);
     }
     Ok(plan)

@@ -12,6 +12,7 @@ use crate::diagnosis::{Case, Symptom};
 use crate::evidence::{CaseFile, SCHEMA_VERSION, Seen, Why};
 use crate::sys;
 use crate::target::Target;
+use crate::vantage::Vantage;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub struct Request {
     pub light: bool,
     /// `--server`: where the Redis host's side is read, when that is not here.
     pub server_at: Option<crate::vantage::Vantage>,
+    /// `--from`: where the client stands.
+    pub from: Vantage,
     /// `--from` another place was entered: the place we came from.
     pub home: Option<crate::vantage::Home>,
     /// Collect everything even with a PONG (for `collect`).
@@ -81,6 +84,7 @@ impl Default for Request {
             server_side: true,
             server_here: false,
             server_at: None,
+            from: Vantage::Local,
             home: None,
             light: false,
             everything: false,
@@ -208,6 +212,49 @@ fn go_to_server(request: &Request, local: bool) -> Result<(), Why> {
         (None, Some(home)) if !local => home.return_to(),
         (None, _) => Ok(()),
     }
+}
+
+/// Whether the Redis host's side can be changed from here: it is this machine, in whatever network namespace.
+pub fn may_change(request: &Request) -> Result<(), String> {
+    match &request.server_at {
+        None | Some(Vantage::Local | Vantage::Netns(_)) => Ok(()),
+        Some(_) => Err("changes are made on the Redis host itself: run nopong fix there".to_owned()),
+    }
+}
+
+/// The network namespace where the Redis host's side is, as an undo can find it again; none for our own.
+pub fn server_place(request: &Request, local: bool) -> Option<String> {
+    let place = match (&request.server_at, &request.home) {
+        (Some(Vantage::Netns(path)), _) => path.clone(),
+        (None, Some(_)) if local => match &request.from {
+            Vantage::Netns(path) => path.clone(),
+            Vantage::Pid(pid) => format!("/proc/{pid}/ns/net").into(),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    Some(place.to_string_lossy().into_owned())
+}
+
+/// Does something where the Redis host's side is; on a thread of its own, for entering cannot be taken back.
+pub fn at_server<T: Send>(request: &Request, local: bool, work: impl FnOnce() -> T + Send) -> Result<T, Why> {
+    on_a_thread(|| go_to_server(request, local), work)
+}
+
+/// The same where an earlier run was: a place of [`server_place`].
+pub fn at_place<T: Send>(place: Option<&str>, work: impl FnOnce() -> T + Send) -> Result<T, Why> {
+    match place {
+        None => Ok(work()),
+        Some(path) => on_a_thread(|| Vantage::Netns(path.into()).enter_network(), work),
+    }
+}
+
+fn on_a_thread<T: Send>(
+    go: impl FnOnce() -> Result<(), Why> + Send,
+    work: impl FnOnce() -> T + Send,
+) -> Result<T, Why> {
+    let joined = std::thread::scope(|scope| scope.spawn(|| go().map(|()| work())).join());
+    joined.unwrap_or(Err(Why::Panicked))
 }
 
 /// Runs one look, timed, its panic caught: a defect of one probe must not cost the report.

@@ -148,7 +148,12 @@ impl Report {
 
 /// Writes the document.
 pub fn write(file: &CaseFile, diagnosis: &Diagnosis) -> String {
-    let text = serde_json::to_string_pretty(&Report::new(file, diagnosis)).unwrap_or_default();
+    escaped(&Report::new(file, diagnosis))
+}
+
+/// A document as text that no terminal obeys.
+pub fn escaped(document: &impl Serialize) -> String {
+    let text = serde_json::to_string_pretty(document).unwrap_or_default();
     // JSON leaves C1 controls and bidirectional overrides as they are, and terminals obey them. All of them stand
     // within strings, where the escape means the same.
     let mut out = String::with_capacity(text.len());

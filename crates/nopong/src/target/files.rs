@@ -87,10 +87,11 @@ fn unquoted(value: &str) -> (String, bool) {
     (value.trim_end().to_owned(), false)
 }
 
+/// Key, value and line of each variable.
+type Variables = Vec<(String, String, usize)>;
+
 /// Every service's `environment`, as a mapping or as a list.
-fn compose(name: &str, text: &str, here: &Surroundings) -> Vec<Candidate> {
-    /// Key, value and line of each variable.
-    type Variables = Vec<(String, String, usize)>;
+fn environments(text: &str, here: &Surroundings) -> Vec<(String, Variables)> {
     let mut services: Vec<(String, Variables)> = Vec::new();
     for leaf in tree::yaml(text) {
         let [services_, service, environment, key] = leaf.path.as_slice() else { continue };
@@ -110,14 +111,54 @@ fn compose(name: &str, text: &str, here: &Surroundings) -> Vec<Candidate> {
             None => services.push((service.clone(), vec![(key, value, leaf.line)])),
         }
     }
+    services
+}
+
+fn compose(name: &str, text: &str, here: &Surroundings) -> Vec<Candidate> {
     let mut found = Vec::new();
-    for (_, lines) in services {
+    for (_, lines) in environments(text, here) {
         let pairs: Vec<(String, String)> = lines.iter().map(|(k, v, _)| (k.clone(), v.clone())).collect();
         found.extend(from_pairs(&pairs, &|key| {
             at(name, lines.iter().rev().find(|(k, ..)| k == key).map_or(1, |(_, _, line)| *line))
         }));
     }
     found
+}
+
+/// Lines of a compose file where a service gets a variable with that value.
+pub(super) fn variable_lines(text: &str, key: &str, value: &str, here: &Surroundings) -> Vec<usize> {
+    let all = environments(text, here);
+    let lines = all.iter().flat_map(|(_, lines)| lines);
+    lines.filter(|(k, v, _)| k == key && v == value).map(|(.., line)| *line).collect()
+}
+
+/// Services of a compose file that run Redis or what speaks like it, by their image.
+pub fn redis_services(text: &str) -> Vec<String> {
+    let is_redis = |image: &str| {
+        let name = image.split(['@', ' ']).next().unwrap_or_default();
+        let name = name.rsplit('/').next().unwrap_or_default();
+        let name = name.split(':').next().unwrap_or_default();
+        let servers =
+            ["redis", "redis-stack", "redis-stack-server", "valkey", "keydb", "dragonfly", "valkey-bundle"];
+        servers.contains(&name)
+    };
+    let leaves = tree::yaml(text).into_iter();
+    let of = leaves.filter_map(|leaf| match leaf.path.as_slice() {
+        [services, service, image] if services == "services" && image == "image" => {
+            is_redis(&leaf.value).then(|| service.clone())
+        }
+        _ => None,
+    });
+    of.collect()
+}
+
+/// The service that a line of a compose file belongs to.
+pub fn service_at(text: &str, line: usize) -> Option<String> {
+    let leaf = tree::yaml(text).into_iter().find(|l| l.line == line)?;
+    match leaf.path.as_slice() {
+        [services, service, ..] if services == "services" => Some(service.clone()),
+        _ => None,
+    }
 }
 
 /// A tree of settings: every address in it, and every `host` below a key that names Redis.
@@ -220,6 +261,15 @@ mod tests {
         assert_eq!(taken(&[("URL", "redis://x")], ("compose.yaml", text)), "redis://x:6379 compose.yaml:6");
         let text = "services:\n  web:\n    environment:\n      - REDIS_HOST=cache\n      - REDIS_PORT=7\n";
         assert_eq!(taken(&[], ("docker-compose.yml", text)), "redis://cache:7 docker-compose.yml:4");
+    }
+
+    #[test]
+    fn services_of_a_compose_file() {
+        let text = "services:\n  cache:\n    image: docker.io/bitnami/redis:7\n  web:\n    image: redis-exporter\n    environment:\n      - REDIS_URL=redis://localhost\n";
+        assert_eq!(super::redis_services(text), ["cache"]);
+        assert_eq!(super::service_at(text, 7).as_deref(), Some("web"));
+        let here = Surroundings::of(&[], &[]);
+        assert_eq!(super::variable_lines(text, "REDIS_URL", "redis://localhost", &here), [7]);
     }
 
     #[test]

@@ -99,7 +99,7 @@ fn lone_login(text: &str, start: usize) -> Option<Range<usize>> {
 }
 
 /// `password=…`, `-a …`: everything after it, to be on the safe side.
-fn after_words(text: &str) -> Vec<Range<usize>> {
+pub(super) fn after_words(text: &str) -> Vec<Range<usize>> {
     let lower = text.to_ascii_lowercase();
     let mut hidden = Vec::new();
     for word in SECRET_WORDS {

@@ -1,5 +1,6 @@
 //! What is to be dialled, and where that was said.
 
+mod correct;
 mod expand;
 mod files;
 mod mask;
@@ -7,6 +8,8 @@ mod settings;
 mod tree;
 mod url;
 
+pub use correct::{Correction, correct, hidden, shown_line};
+pub use files::{redis_services, service_at};
 pub use mask::redacted as redact;
 pub use settings::{Found, Surroundings, from_argument, from_settings};
 pub use url::parse;

@@ -77,6 +77,41 @@ impl Surroundings {
         secrets
     }
 
+    /// A variable of the environment.
+    pub fn variable(&self, key: &str) -> Option<&str> {
+        lookup(&self.env, key)
+    }
+
+    /// The same with another value of a variable.
+    pub fn with_variable(&self, key: &str, value: &str) -> Self {
+        let mut other = self.clone();
+        other.env.push((key.to_owned(), value.to_owned()));
+        other
+    }
+
+    /// The same with another text of a file.
+    pub fn with_file(&self, name: &str, text: &str) -> Self {
+        let mut other = self.clone();
+        for (own, old) in &mut other.files {
+            if own == name {
+                text.clone_into(old);
+            }
+        }
+        other
+    }
+
+    /// Files and lines where a service of a compose file gets a variable with that value.
+    pub fn compose_lines(&self, key: &str, value: &str) -> Vec<(String, usize)> {
+        let compose = self.files.iter().filter(|(name, _)| name.contains("compose"));
+        let lines = |(name, text): &(String, String)| {
+            files::variable_lines(text, key, value, self)
+                .into_iter()
+                .map(|n| (name.clone(), n))
+                .collect::<Vec<_>>()
+        };
+        compose.flat_map(lines).collect()
+    }
+
     pub(super) fn env(&self, key: &str) -> Option<&str> {
         lookup(&self.env, key)
     }

@@ -20,7 +20,7 @@ mod socket_missing;
 mod stale_address;
 mod url_malformed;
 mod wrong_host;
-mod wrong_port;
+pub(in crate::cause) mod wrong_port;
 mod wrong_server;
 
 /// In the order of the examination.

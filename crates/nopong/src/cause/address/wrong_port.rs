@@ -112,6 +112,22 @@ fn right_port(case: &Case<'_>) -> Option<u16> {
     ports(case).and_then(|p| p.first().copied()).or_else(|| next_door(case).map(|n| n.to.port()))
 }
 
+/// The port of the only Redis there; none where which one is meant is not evident.
+pub(in crate::cause) fn evident(case: &Case<'_>) -> Option<u16> {
+    if case.symptom != Symptom::Refused {
+        return bus(case).map(|(port, _)| port);
+    }
+    if let Some(own) = ports(case) {
+        return <[u16; 1]>::try_from(own).ok().map(|[port]| port);
+    }
+    let dialled = case.dialled();
+    let there = |n: &&Neighbour| is_redis(n) && dialled.iter().any(|d| d.ip() == n.to.ip());
+    let mut others: Vec<u16> = neighbours(case).iter().filter(there).map(|n| n.to.port()).collect();
+    others.sort_unstable();
+    others.dedup();
+    <[u16; 1]>::try_from(others).ok().map(|[port]| port)
+}
+
 impl Cause for WrongPort {
     fn meta(&self) -> &'static Meta {
         &META

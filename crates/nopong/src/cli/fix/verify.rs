@@ -1,0 +1,75 @@
+//! Verifying is looking again, from the client's side: not an exit code.
+
+use super::Work;
+use crate::diagnosis::{self, Case, Symptom};
+use crate::evidence::CaseFile;
+use crate::plan::Plan;
+use crate::{apply, probe, sys};
+use std::time::Duration;
+
+/// A start that systemd calls done listens within this.
+const MOMENT: Duration = Duration::from_millis(300);
+
+/// What verification saw.
+pub(super) enum Verified {
+    /// PONG, in words.
+    Pong(String),
+    /// The obstacle is gone and another one is there.
+    Other(Box<CaseFile>, String),
+}
+
+impl Work<'_> {
+    /// Looks again, as the client did. A service may take a moment to listen.
+    pub(super) fn verify(&mut self, before: &CaseFile, plan: &Plan) -> Result<Verified, String> {
+        let mut request = self.request.clone();
+        if let Some(target) = &plan.retarget {
+            request.target = target.clone();
+        }
+        if request.target.password.is_none() {
+            request.target.password = plan.new_password.clone();
+        }
+        request.everything = before.ask.client.is_some();
+        let began = sys::now();
+        let deadline = began + Duration::from_secs(10).max(request.timeout);
+        loop {
+            let file = probe::look(&request);
+            self.secrets.extend(request.target.password.clone());
+            self.last = Some(file.clone());
+            let case = Case::new(&file);
+            let diagnosis = diagnosis::diagnose(&file);
+            let gone =
+                !diagnosis.warnings.iter().chain(&diagnosis.causes).any(|f| f.cause.meta().id == plan.cause);
+            if case.symptom == Symptom::Pong && gone {
+                return Ok(Verified::Pong(diagnosis.symptom));
+            }
+            // A server with a password of its own: that a client who knows it gets through is what is verified.
+            if case.error_word() == Some("NOAUTH")
+                && request.target.password.is_none()
+                && let Some(secret) =
+                    case.config().and_then(|c| c.file.as_deref()).and_then(apply::requirepass_of)
+            {
+                request.target.password = Some(secret);
+                continue;
+            }
+            // Something else than before, confirmed, and for longer than a service takes to listen.
+            let other = diagnosis
+                .causes
+                .first()
+                .is_some_and(|f| f.band == diagnosis::Band::Confirmed && f.cause.meta().id != plan.cause);
+            if gone && other && sys::now() > began + MOMENT {
+                let why = format!("expected PONG, got: {}", diagnosis.symptom);
+                return Ok(Verified::Other(Box::new(file), why));
+            }
+            // The timer outside would undo it in a moment: who is still here does it better.
+            if self.timer.is_some() && sys::now() > self.began + self.fix.confirm_within {
+                return Err(format!("not verified in time; got: {}", diagnosis.symptom));
+            }
+            let loading = case.error_word() == Some("LOADING");
+            if sys::now() > deadline && !loading {
+                let rest = if gone { String::new() } else { format!("; {} is still there", plan.cause) };
+                return Err(format!("expected PONG, got: {}{rest}", diagnosis.symptom));
+            }
+            std::thread::sleep(Duration::from_millis(if loading { 500 } else { 50 }));
+        }
+    }
+}
