@@ -371,6 +371,47 @@ fn no_escape_sequence_reaches_a_pipe() {
     assert!(out(&ascii).is_ascii(), "{}", out(&ascii));
 }
 
+/// A port of this machine that nobody listens on.
+fn closed_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+#[test]
+fn explain_goes_on_to_the_address_that_the_text_names() {
+    let text = format!("Error: connect ECONNREFUSED 127.0.0.1:{}", closed_port());
+    for args in
+        [["explain", "--run", "--format", "json", &text], ["explain", &text, "--run", "--format", "json"]]
+    {
+        let output = run(&args);
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((report["outcome"].as_str(), report["stage"].as_str()), (Some("fault"), Some("connect")));
+        assert!([1, 3].contains(&code(&output)), "{}", err(&output));
+    }
+    let output = run(&["explain", "--run", "NOAUTH Authentication required."]);
+    assert_eq!(code(&output), 2);
+    assert!(err(&output).contains("names no address"), "{}", err(&output));
+}
+
+#[test]
+fn explain_echoes_no_password_of_the_text() {
+    for text in [
+        "cannot connect to redis://app:canary@127.0.0.1:1/0: Connection refused",
+        "Invalid URL redis://:can=canary@cache:6379",
+        "Invalid URL redis://:canary",
+        "redis-cli -a canary: Connection refused \u{1b}]0;canary\u{7}",
+    ] {
+        for args in
+            [&["explain", text][..], &["explain", text, "--format", "json"], &["explain", text, "--run"]]
+        {
+            let output = run(args);
+            let all = out(&output) + &err(&output);
+            assert!(!all.contains("canary"), "{text}: {all}");
+            assert!(!all.contains('\u{1b}'), "{text}");
+        }
+    }
+}
+
 #[test]
 fn explain_takes_its_format_on_either_side_of_the_text() {
     let text = "-WRONGPASS invalid username-password pair or user is disabled.";

@@ -1,8 +1,13 @@
 //! `nopong explain [ID|TEXT|-]`: a cause's page, or what an error text from a log most likely means.
 
+use super::args::{Asked, Shown, duration, vantage};
 use super::{Fail, Verb, exit, io};
-use crate::{cause, explain, sys, text};
+use crate::report::{Color, Format};
+use crate::vantage::Vantage;
+use crate::{cause, diagnosis, explain, sys, text};
+use clap::Parser as _;
 use serde_json::json;
+use std::time::Duration;
 
 /// The pages by cause id.
 static PAGES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/pages.rs"));
@@ -16,6 +21,25 @@ pub(super) struct Explain {
     /// How the answer is written
     #[arg(long, value_name = "FORMAT", default_value = "human")]
     format: Form,
+    /// Go on and diagnose the address that the text names; report and exit codes as of `nopong diagnose`
+    #[arg(long)]
+    run: bool,
+    /// With --run: where the client stands
+    #[arg(long, value_name = "WHERE", requires = "run", value_parser = vantage)]
+    from: Option<Vantage>,
+    /// With --run: where the Redis host's own evidence is read
+    #[arg(long, value_name = "WHERE", requires = "run", value_parser = vantage)]
+    server: Option<Vantage>,
+    /// With --run: limit of one network wait
+    #[arg(long, value_name = "TIME", requires = "run", value_parser = duration)]
+    timeout: Option<Duration>,
+}
+
+/// What `diagnose` asks for, with nothing given but the target.
+#[derive(Debug, clap::Parser)]
+struct Given {
+    #[command(flatten)]
+    asked: Asked,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -32,42 +56,41 @@ impl Verb for Explain {
     const EXITS: &'static str = exit::EXPLAIN;
 
     fn run(mut self) -> Result<u8, Fail> {
-        self.take_format()?;
+        self.take_options()?;
         let what = self.what.join(" ");
         let what = what.trim();
         match what {
-            "" => list(self.form()),
+            "" if self.run => Err(Fail::usage("--run needs an error text, or - for one on stdin")),
+            "" => list(self.format),
             "-" => {
-                let bytes = sys::read_stdin(explain::TEXT_MAX)
+                let bytes = sys::read_stdin(explain::READ_MAX)
                     .map_err(|e| Fail::usage(format!("standard input: {}", sys::errno_name(&e))))?;
-                meaning(&bytes, self.form())
+                self.meaning(&bytes)
             }
-            id if cause::by_id(id).is_some() || page(id).is_some() => one(id, self.form()),
+            id if cause::by_id(id).is_some() || page(id).is_some() => one(id, self.format),
             // One word of the shape of an id that no rule recognises either: probably a typing error.
             word if like_an_id(word) && explain::explain(word.as_bytes()).causes.is_empty() => {
                 Err(unknown(word))
             }
-            words => meaning(words.as_bytes(), self.form()),
+            words => self.meaning(words.as_bytes()),
         }
     }
 }
 
 impl Explain {
     /// A pasted text may begin with a hyphen (`-WRONGPASS …`), so clap takes every word after the first for text:
-    /// `--format` behind it is taken out here.
-    fn take_format(&mut self) -> Result<(), Fail> {
+    /// `--format` and `--run` behind it are taken out here.
+    fn take_options(&mut self) -> Result<(), Fail> {
         let mut words = std::mem::take(&mut self.what).into_iter();
         while let Some(word) = words.next() {
             let value = match word.strip_prefix("--format") {
                 Some("") => words.next(),
-                Some(rest) => match rest.strip_prefix('=') {
-                    Some(value) => Some(value.to_owned()),
-                    None => {
-                        self.what.push(word);
-                        continue;
-                    }
-                },
-                None => {
+                Some(rest) if rest.starts_with('=') => Some(rest[1..].to_owned()),
+                _ if word == "--run" => {
+                    self.run = true;
+                    continue;
+                }
+                _ => {
                     self.what.push(word);
                     continue;
                 }
@@ -80,8 +103,36 @@ impl Explain {
         Ok(())
     }
 
-    fn form(&self) -> Form {
-        self.format
+    fn meaning(self, bytes: &[u8]) -> Result<u8, Fail> {
+        let told = explain::explain(bytes);
+        if !self.run {
+            return meaning(&told, self.format);
+        }
+        let Some(target) = told.target() else {
+            return Err(Fail::usage(
+                "the text names no address to diagnose: give it, as in `nopong redis://HOST:6379`",
+            ));
+        };
+        io::say(&format!("from the words alone: {}; now looking at {target}", guess(&told)));
+        let given = Given::try_parse_from(["nopong", &target])
+            .map_err(|_| Fail::usage(format!("{} cannot be dialled", text::shown_str(&target, 200))))?;
+        let asked = Asked {
+            from: self.from.unwrap_or(Vantage::Local),
+            server: self.server,
+            timeout: self.timeout,
+            ..given.asked
+        };
+        let file = asked.look()?.now()?;
+        let format = if self.format == Form::Json { Format::Json } else { Format::Human };
+        Shown { format, verbose: false, color: Color::Auto }.report(&file, &diagnosis::diagnose(&file))
+    }
+}
+
+/// The first guess, in a few words.
+fn guess(told: &explain::Explanation) -> String {
+    match told.causes.first() {
+        Some((id, p)) => format!("{id} ({:.0} %)", p * 100.0),
+        None => "no cause".to_owned(),
     }
 }
 
@@ -147,8 +198,7 @@ fn list(form: Form) -> Result<u8, Fail> {
     Ok(exit::PONG)
 }
 
-fn meaning(bytes: &[u8], form: Form) -> Result<u8, Fail> {
-    let told = explain::explain(bytes);
+fn meaning(told: &explain::Explanation, form: Form) -> Result<u8, Fail> {
     let title =
         |id: &str| cause::by_id(id).map_or_else(|| id.replace('-', " "), |c| c.meta().title.to_owned());
     let code = if told.causes.is_empty() { exit::UNDECIDED } else { exit::PONG };

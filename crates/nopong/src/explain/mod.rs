@@ -4,16 +4,19 @@
 //! symptom, the address and the surroundings shift the odds, and `next` says which look would decide.
 
 mod address;
+#[cfg(test)]
+mod cases;
 mod clients;
-mod signals;
+mod next;
+mod rules;
+mod text;
 
 pub use address::Address;
 
-use crate::text;
-use signals::Weights;
-
-/// Longest text that is read; the newest part of a longer one.
-pub const TEXT_MAX: usize = 256 << 10;
+/// Longest text that is judged: the newest part of a longer one.
+pub const TEXT_MAX: usize = 1 << 20;
+/// Longest text that is read to find its newest part.
+pub const READ_MAX: usize = 16 << 20;
 /// At most so many causes are named.
 const SHOWN: usize = 6;
 /// Weight left for what no rule knows.
@@ -32,45 +35,12 @@ pub struct Explanation {
     pub recognised: Vec<&'static str>,
 }
 
-/// Everything the rules read of a text.
-pub(crate) struct Text<'a> {
-    /// As given, terminal control removed.
-    pub(crate) original: &'a str,
-    /// In lower case, places as in the original.
-    pub(crate) lower: String,
-    /// In lower case, runs of blanks made one: logs pad their columns.
-    pub(crate) squeezed: String,
-    /// Every address named.
-    pub(crate) addresses: Vec<Address>,
-}
-
-impl<'a> Text<'a> {
-    pub(crate) fn new(original: &'a str) -> Self {
-        let lower = original.to_lowercase();
-        let mut squeezed = String::with_capacity(lower.len());
-        for c in lower.chars() {
-            if c != ' ' || !squeezed.ends_with(' ') {
-                squeezed.push(c);
-            }
-        }
-        Self { original, lower, squeezed, addresses: address::all(original) }
-    }
-    pub(crate) fn has(&self, part: &str) -> bool {
-        self.squeezed.contains(part)
-    }
-    pub(crate) fn any(&self, parts: &[&str]) -> bool {
-        parts.iter().any(|p| self.squeezed.contains(p))
-    }
-}
-
 /// Explains a text.
 pub fn explain(bytes: &[u8]) -> Explanation {
     let start = bytes.len().saturating_sub(TEXT_MAX);
-    let plain = without_control(&String::from_utf8_lossy(&bytes[start..]));
-    let read = Text::new(&plain);
+    let read = text::Text::new(&bytes[start..]);
     let dialled = address::dialled(&read);
-    let mut weights = Weights::default();
-    signals::weigh(&read, dialled.as_ref(), &mut weights);
+    let weights = rules::weigh(&read, dialled.as_ref());
     let total: f64 = weights.causes.values().sum::<f64>() + UNEXPLAINED;
     let mut causes: Vec<(&'static str, f64)> =
         weights.causes.iter().map(|(id, w)| (*id, w / total)).collect();
@@ -81,49 +51,6 @@ pub fn explain(bytes: &[u8]) -> Explanation {
         client: clients::recognise(&read),
         address: dialled,
         recognised: weights.recognised,
-    }
-}
-
-/// Removes terminal escape sequences and other control characters but line ends and tabs.
-fn without_control(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\u{1b}' => {
-                if chars.next_if_eq(&'[').is_some() {
-                    while chars.next_if(|c| !('@'..='~').contains(c)).is_some() {}
-                    chars.next();
-                }
-            }
-            '\n' | '\t' => out.push(c),
-            c if c.is_control() => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-impl Explanation {
-    /// What to run next, as sentences with commands.
-    pub fn next(&self) -> Vec<(String, String)> {
-        let mut next = Vec::new();
-        if let Some(address) = &self.address {
-            let target = text::shown_str(&address.to_string(), 120);
-            next.push((
-                format!("look at {target} itself, from where the application runs"),
-                format!("nopong redis://{target}"),
-            ));
-        } else {
-            next.push((
-                "look from where the application runs, with its own settings".to_owned(),
-                "nopong".to_owned(),
-            ));
-        }
-        if let Some((id, _)) = self.causes.first() {
-            next.push((format!("read about {id}"), format!("nopong explain {id}")));
-        }
-        next
     }
 }
 

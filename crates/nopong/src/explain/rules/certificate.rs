@@ -1,0 +1,225 @@
+//! TLS as OpenSSL, BoringSSL, Go, rustls, JSSE, SChannel and Node.js tell of it.
+
+use super::{Rule, rule};
+
+const ACCEPT: &[&str] = &["error accepting a client connection"];
+
+/// What a server logs about a client's handshake (tls.c): the client's side of the same fault.
+pub(super) const ACCEPTING: &[Rule] = &[
+    rule(
+        "a plain client at a TLS port",
+        &["wrong version number", "http request", "packet length too long", "unknown protocol"],
+        &[("tls-required", 0.9)],
+    )
+    .with(ACCEPT),
+    rule(
+        "the client showed no certificate that counts",
+        &["did not return a certificate", "certificate verify failed"],
+        &[("tls-client-cert-required", 0.9)],
+    )
+    .with(ACCEPT),
+    rule(
+        "the client found the certificate expired",
+        &["alert certificate expired"],
+        &[("tls-cert-expired", 0.92)],
+    )
+    .with(ACCEPT),
+    rule(
+        "the client does not trust the server's certificate",
+        &["alert unknown ca", "alert bad certificate", "alert certificate unknown", "alert decrypt error"],
+        &[("tls-issuer-unknown", 0.75), ("tls-name-mismatch", 0.12), ("tls-cert-expired", 0.06)],
+    )
+    .with(ACCEPT),
+    rule(
+        "TLS versions do not meet",
+        &["unsupported protocol", "no shared cipher", "version too low", "alert protocol version"],
+        &[("tls-version-mismatch", 0.9)],
+    )
+    .with(ACCEPT),
+];
+
+/// The first that matches counts: what is wrong with a certificate before that it was not verified.
+pub(super) const RULES: &[Rule] = &[
+    rule(
+        "the certificate has expired",
+        &[
+            "cert_has_expired",
+            "certificate has expired",
+            "certificate expired",
+            "certificate_expired",
+            "certificateexpired",
+            "certificate is not yet valid",
+            "cert_not_yet_valid",
+            "notafter: ",
+            "nottimevalid",
+            "invalid peer certificate: expired",
+            "invalid peer certificate: notvalidyet",
+            "(certificate has expired)",
+            "sec_e_cert_expired",
+        ],
+        &[("tls-cert-expired", 0.93)],
+    ),
+    rule(
+        "the certificate has another name",
+        &[
+            "altname",
+            "hostname mismatch",
+            "ip address mismatch",
+            "doesn't contain any ip sans",
+            "certificate is valid for",
+            "certificate is not valid for any names",
+            "relies on legacy common name",
+            "no subject alternative",
+            "host name in certificate",
+            "does not match certificate",
+            "does not match the server certificate",
+            "certificate is not valid for",
+            "certificate not valid for name",
+            "notvalidforname",
+            "no name matching",
+            "did not match expected cn",
+            "remotecertificatenamemismatch",
+            "host name mismatch",
+            "certificate subject name",
+        ],
+        &[("tls-name-mismatch", 0.93)],
+    ),
+    rule(
+        "a client certificate is wanted",
+        &[
+            "certificate required",
+            "certificate_required",
+            "certificaterequired",
+            "did not return a certificate",
+            "bad certificate",
+            "bad_certificate",
+            "badcertificate",
+            "alert unknown ca",
+            "unknown certificate authority",
+        ],
+        &[("tls-client-cert-required", 0.88), ("tls-issuer-unknown", 0.04)],
+    ),
+    rule(
+        "TLS versions do not meet",
+        &[
+            "protocol version not supported",
+            "alert protocol version",
+            "alert: protocol_version",
+            "alert: protocolversion",
+            "tlsv1_alert_protocol",
+            "unsupported protocol",
+            "unsupported_protocol",
+            "no protocols available",
+            "no_protocols_available",
+            "protocol is disabled or cipher suites",
+            "serverdoesnotsupporttls",
+            "no cipher",
+            "no_shared_cipher",
+            "inappropriate_fallback",
+            "version_too_low",
+            "no appropriate protocol",
+            "server selected unsupported protocol",
+            "dh key too small",
+            "unsafe legacy renegotiation",
+        ],
+        &[("tls-version-mismatch", 0.85), ("tls-not-spoken", 0.05)],
+    )
+    .unless(&["noproto unsupported"]),
+    rule(
+        "TLS to a port that does not speak it",
+        &[
+            "wrong version number",
+            "does not look like a tls handshake",
+            "wrong_version_number",
+            "invalidcontenttype",
+            "not an ssl/tls record",
+            "notsslrecordexception",
+            "unrecognized ssl message",
+            "packet length too long",
+            "frame size corrupted",
+            "cannot determine the frame size",
+            "plaintext connection?",
+            "unknown protocol",
+        ],
+        &[("tls-not-spoken", 0.86), ("wrong-port", 0.05)],
+    )
+    .unless(&["err unknown", "-err "]),
+    rule(
+        "the certificate's issuer is not trusted",
+        &[
+            "self signed certificate",
+            "self-signed certificate",
+            "self_signed_cert",
+            "depth_zero_self_signed",
+            "unable to get local issuer",
+            "unable to get issuer",
+            "unknown authority",
+            "unable_to_verify_leaf",
+            "unable_to_get_issuer",
+            "pkix path",
+            "unable to find valid certification path",
+            "certificate verify failed",
+            "certificate_verify_failed",
+            "certificate validation failed",
+            "failed to verify the server",
+            "unknownissuer",
+            "unknown ca",
+            "unable to verify the first certificate",
+            "remotecertificatechainerrors",
+            "errors in the certificate chain",
+            "remote certificate is invalid",
+            "remote certificate was rejected",
+            "untrustedroot",
+            "partialchain",
+            "ssl operation failed",
+            "signed by unknown",
+            "certificate unknown",
+            "not trusted",
+            "unable to load client ca",
+        ],
+        &[("tls-issuer-unknown", 0.85), ("tls-cert-expired", 0.05), ("tls-name-mismatch", 0.05)],
+    )
+    .unless(&["wrong version number"]),
+    rule(
+        "the other side ended the handshake",
+        &[
+            "before secure tls connection was established",
+            "unexpected_eof_while_reading",
+            "eof occurred in violation of protocol",
+            "remote host terminated the handshake",
+            "ssl peer shut down incorrectly",
+            "received an unexpected eof or 0 bytes from the transport",
+            "tls handshake eof",
+            "ssl_error_syscall",
+            "syscall returned=5",
+            "unexpected eof while reading",
+        ],
+        &[("tls-not-spoken", 0.34), ("tls-client-cert-required", 0.24), ("clients-exhausted", 0.16)],
+    ),
+    rule(
+        "a TLS handshake without an answer",
+        &[
+            "tls handshake timeout",
+            "ssl handshake timed out",
+            "handshake timed out",
+            "handshake timeout",
+            "sslhandshake timed out",
+        ],
+        &[("tls-not-spoken", 0.6), ("path-firewall-blocks", 0.08), ("hung", 0.08)],
+    ),
+    rule(
+        "a TLS handshake that failed",
+        &[
+            "handshake failure",
+            "handshake_failure",
+            "sslv3_alert_handshake",
+            "handshakefailure",
+            "ssl handshake",
+            "tls handshake",
+            "ssl_connect failed",
+            "could not negotiate a tls connection",
+            "unable to connect using tls",
+        ],
+        &[("tls-version-mismatch", 0.3), ("tls-client-cert-required", 0.28), ("tls-not-spoken", 0.28)],
+    ),
+];
