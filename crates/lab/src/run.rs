@@ -180,6 +180,9 @@ fn judged(lab: &Instance, scenario: &Scenario, expect: &Expect, vantage: &str) -
     if peak_kb > PEAK_KB {
         wrong.push(format!("peak memory {peak_kb} KiB"));
     }
+    if let Some(Err(e)) = expect.after.as_deref().map(|step| perform(lab, step)) {
+        wrong.push(format!("afterwards: {e}"));
+    }
     if stderr.contains("panicked") || stderr.contains("a defect of nopong") {
         wrong.push("a defect: see stderr".into());
     }

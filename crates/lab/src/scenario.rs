@@ -109,6 +109,8 @@ pub struct Expect {
     /// Texts that must be in the report.
     #[serde(default)]
     pub says: Vec<String>,
+    /// A step that must succeed after the run: nothing was left behind.
+    pub after: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
