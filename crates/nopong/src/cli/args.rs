@@ -62,6 +62,9 @@ pub(super) struct Asked {
     pub(super) no_trace: bool,
 }
 
+/// A nopong that was started elsewhere, or why it was not.
+type FarEnd = Result<Arc<Far>, Why>;
+
 /// How the report is written.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Shown {
@@ -149,10 +152,8 @@ impl Look {
 impl Asked {
     /// Target, credentials and limits put together.
     pub(super) fn look(&self) -> Result<Look, Fail> {
-        let client_far = match &self.from {
-            Vantage::Ssh(host) => Some(self.far(host).map_err(|why| no_look(&why))?),
-            _ => None,
-        };
+        let (client_far, server_far) = self.far_ends();
+        let client_far = client_far.transpose().map_err(|why| no_look(&why))?;
         if client_far.is_some() && self.target.is_none() && (self.user.is_some() || self.askpass) {
             return Err(Fail::usage("--user and --askpass with --from ssh: need a target"));
         }
@@ -186,11 +187,9 @@ impl Asked {
         request.from = place.clone();
         request.settings_there = client_far.is_some() && self.target.is_none();
         request.client_far = client_far;
-        if let Some(Vantage::Ssh(host)) = &self.server {
-            // Without the server's side there is still the client's: the reason is one of the unknowns.
-            request.server_far = Some(self.far(host));
-            request.watch = true;
-        }
+        // Without the server's side there is still the client's: the reason is one of the unknowns.
+        request.watch = server_far.is_some();
+        request.server_far = server_far;
         let near = self.server.clone().filter(|at| !matches!(at, Vantage::Ssh(_)));
         let resolved = near.map(Vantage::resolve).transpose();
         request.server_at = resolved.map_err(|why| Fail::usage(format!("--server: {why}")))?;
@@ -198,8 +197,23 @@ impl Asked {
         Ok(Look { request, secrets, quiet: false, place })
     }
 
+    /// Starts a nopong at each end that ssh reaches; at once, unless ssh may have something to ask.
+    fn far_ends(&self) -> (Option<FarEnd>, Option<FarEnd>) {
+        let start = |at: Option<&Vantage>| match at {
+            Some(Vantage::Ssh(host)) => Some(self.far(host)),
+            _ => None,
+        };
+        if sys::is_terminal() {
+            return (start(Some(&self.from)), start(self.server.as_ref()));
+        }
+        std::thread::scope(|scope| {
+            let server = scope.spawn(|| start(self.server.as_ref()));
+            (start(Some(&self.from)), server.join().unwrap_or(Some(Err(Why::Panicked))))
+        })
+    }
+
     /// Starts a nopong over there.
-    fn far(&self, host: &Host) -> Result<Arc<Far>, Why> {
+    fn far(&self, host: &Host) -> FarEnd {
         let mut progress = io::Progress::shown_at_once();
         Far::open(&host.carrier()?, self.sudo, &mut |text| progress.say(text)).map(Arc::new)
     }

@@ -2,10 +2,10 @@
 #![expect(clippy::disallowed_methods, reason = "part of the fence")]
 
 use crate::evidence::Why;
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 fn refused(what: &str, errno: nix::errno::Errno) -> Why {
     match errno {
@@ -42,16 +42,24 @@ pub fn enter_network(path: &Path) -> Result<(), Why> {
     set_network(&OwnedFd::from(file), &shown)
 }
 
-/// Lays files over our own in a private mount namespace: nobody else sees it, and it ends with us.
-pub fn lay_over(files: &[(PathBuf, &str)]) -> Result<(), Why> {
+/// Lays texts over files of our own in a private mount namespace: nobody else sees it, and it ends with us.
+pub fn lay_over(files: &[(Vec<u8>, &str)]) -> Result<(), Why> {
     unshare(CloneFlags::CLONE_NEWNS).map_err(|e| refused("a mount namespace of our own", e))?;
     let none: Option<&str> = None;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
         .map_err(|e| refused("private mounts", e))?;
-    for (from, to) in files {
+    // A file of another mount namespace cannot be bound (mount(2), EINVAL): its text is, from a file system that only we
+    // see, and that is out of sight again before anything else looks.
+    const OURS: &str = "/tmp";
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("tmpfs"), OURS, Some("tmpfs"), flags, Some("size=1m,mode=755"))
+        .map_err(|e| refused("a file system of our own", e))?;
+    let laid = files.iter().enumerate().try_for_each(|(n, (text, to))| {
+        let from = Path::new(OURS).join(n.to_string());
+        std::fs::write(&from, text).map_err(|e| super::why(to, &e))?;
         // Docker bind-mounts these files itself; the link's target is what programs in there read.
-        mount(Some(from), *to, none, MsFlags::MS_BIND, none)
-            .map_err(|e| refused(&from.display().to_string(), e))?;
-    }
-    Ok(())
+        mount(Some(&from), *to, none, MsFlags::MS_BIND, none).map_err(|e| refused(to, e))
+    });
+    let hidden = umount2(OURS, MntFlags::MNT_DETACH).map_err(|e| refused("our own file system", e));
+    laid.and(hidden)
 }

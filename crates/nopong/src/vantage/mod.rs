@@ -113,7 +113,7 @@ impl Vantage {
 
     /// Lays the files that decide how names resolve over our own, in a mount namespace that only we see.
     pub fn enter_names(&self) -> Result<(), Why> {
-        let over: Vec<(PathBuf, &str)> = match self {
+        let over: Vec<(PathBuf, &'static str)> = match self {
             Self::Pid(pid) => {
                 NAME_FILES.iter().map(|f| (PathBuf::from(format!("/proc/{pid}/root{f}")), *f)).collect()
             }
@@ -124,10 +124,12 @@ impl Vantage {
             }
             Self::Local | Self::Container(_) | Self::Ssh(_) => return Ok(()),
         };
-        let differs = |from: &PathBuf, to: &str| {
-            sys::read(from, 64 << 10).is_ok_and(|theirs| sys::read(to, 64 << 10).ok() != Some(theirs))
+        // What this machine lacks as well as what is the same needs nothing laid over it.
+        let theirs = |(from, to): (PathBuf, &'static str)| {
+            let (theirs, ours) = (sys::read(from, 64 << 10).ok()?, sys::read(to, 64 << 10).ok()?);
+            (theirs != ours).then_some((theirs, to))
         };
-        let over: Vec<_> = over.into_iter().filter(|(from, to)| differs(from, to)).collect();
+        let over: Vec<_> = over.into_iter().filter_map(theirs).collect();
         if over.is_empty() { Ok(()) } else { sys::namespaces::lay_over(&over) }
     }
 }
