@@ -2,8 +2,8 @@
 
 use super::weights::{self, OTHER};
 use super::{
-    Band, Bearing, BlindSpot, Case, Diagnosis, Finding, Latent, Place, Reason, Stage, Symptom, ends, ladder,
-    next,
+    Band, Bearing, BlindSpot, Case, Diagnosis, Finding, Fix, Latent, Place, Reason, Stage, Symptom, ends,
+    ladder, next,
 };
 use crate::cause::{self, Category, Cause};
 use crate::evidence::CaseFile;
@@ -134,7 +134,21 @@ fn finding(
     band: Band,
 ) -> Finding {
     reasons.sort_by_key(|r| r.bearing);
-    Finding { cause, title: cause.title(case), probability, band, reasons, fix: cause.fix(case) }
+    let fix = cause.fix(case).map(|fix| over_there(case, cause, fix));
+    Finding { cause, title: cause.title(case), probability, band, reasons, fix }
+}
+
+/// A fix of the Redis host says on which machine its commands are run, where that is another one.
+fn over_there(case: &Case<'_>, cause: &dyn Cause, mut fix: Fix) -> Fix {
+    let of_server = match cause.meta().category {
+        Category::NotRunning | Category::Bind | Category::Health => true,
+        Category::Firewall => cause.meta().id.starts_with("server-"),
+        _ => false,
+    };
+    if of_server && case.server_seen() && case.file.server_at.as_ref().is_some_and(|p| p.far()) {
+        fix.title = format!("on {}: {}", case.server_called(), fix.title);
+    }
+    fix
 }
 
 fn latent(case: &Case<'_>, pong: bool, causes: &[Finding]) -> (Vec<Finding>, Vec<Finding>) {
@@ -150,6 +164,7 @@ fn latent(case: &Case<'_>, pong: bool, causes: &[Finding]) -> (Vec<Finding>, Vec
         let Some(Latent { place, title, mut reasons, fix }) = cause.latent(case) else { continue };
         reasons.sort_by_key(|r| r.bearing);
         let confirmed = reasons.first().is_some_and(|r| r.bearing == Bearing::Confirms);
+        let fix = fix.map(|fix| over_there(case, cause, fix));
         let (probability, band) = if confirmed { (0.97, Band::Confirmed) } else { (0.6, Band::Likely) };
         let finding = Finding { cause, title, probability, band, reasons, fix };
         if place == Place::Behind && !pong { behind.push(finding) } else { warnings.push(finding) }

@@ -1,6 +1,6 @@
 //! The Redis host's own firewall drops the connection without an answer.
 
-use super::shared::{allow, never_came_in, reach, stopped_by};
+use super::shared::{allow, never_came_in, reach, stopped_by, this_host};
 use crate::cause::common::{meta, on_link, outside_input, own_input, own_output, redis_listeners, rule};
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Journey, Symptom};
@@ -112,7 +112,9 @@ impl Cause for ServerFirewallDrops {
 
     fn title(&self, case: &Case<'_>) -> String {
         match own_input(case).filter(|v| v.verdict == "drop") {
-            Some(verdict) => format!("the firewall of this host drops the connection: {}", rule(verdict)),
+            Some(verdict) => {
+                format!("the firewall of {} drops the connection: {}", this_host(case), rule(verdict))
+            }
             None => META.title.to_owned(),
         }
     }

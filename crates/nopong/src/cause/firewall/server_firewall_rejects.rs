@@ -1,7 +1,7 @@
 //! The Redis host's own firewall answers the connection with a rejection.
 
 use super::server_firewall_drops::outside;
-use super::shared::{allow, answered_by_icmp, foreign_rst, never_came_in, rejected, stopped_by};
+use super::shared::{allow, answered_by_icmp, foreign_rst, never_came_in, rejected, stopped_by, this_host};
 use crate::cause::common::{meta, outside_input, own_input, rule};
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
@@ -116,7 +116,9 @@ impl Cause for ServerFirewallRejects {
 
     fn title(&self, case: &Case<'_>) -> String {
         match own_input(case).filter(|v| v.verdict == "reject") {
-            Some(verdict) => format!("the firewall of this host rejects the connection: {}", rule(verdict)),
+            Some(verdict) => {
+                format!("the firewall of {} rejects the connection: {}", this_host(case), rule(verdict))
+            }
             None => META.title.to_owned(),
         }
     }

@@ -16,6 +16,14 @@ pub(super) fn reach<'a>(case: &Case<'a>) -> Option<&'a Reach> {
     case.dials().iter().find_map(|d| d.reach.as_ref())
 }
 
+/// The Redis host in a title: by its name where it was read from elsewhere.
+pub(super) fn this_host(case: &Case<'_>) -> String {
+    match case.file.server_at.as_ref().is_some_and(|p| p.far()) {
+        true => case.server_called(),
+        false => "this host".to_owned(),
+    }
+}
+
 /// Our SYN came in at the Redis host: nothing on the way there stops it.
 pub(super) fn came_in(case: &Case<'_>) -> Option<Reason> {
     let Journey::Arrived { there, .. } = case.journey() else { return None };

@@ -9,7 +9,7 @@ pub use serve::serve;
 
 use super::{Request, after_ladder, begin, go_to_server, ladder};
 use crate::diagnosis::{Case, Symptom};
-use crate::evidence::{CaseFile, Client, Seen, Server, Why, bundle};
+use crate::evidence::{CaseFile, Client, Seen, Server, Why, bundle, scrub};
 use crate::sys;
 use crate::vantage::{Far, Vantage, here};
 use server_end::ServerEnd;
@@ -172,8 +172,10 @@ fn finish(request: &Request, server: End<'_>, file: &mut CaseFile, lost: &mut Op
             *lost = done.err();
         }
         End::Far(far) => {
-            let there =
-                far.ask(file).and_then(|()| far.answer(bundle::MAX, limit(request))).and_then(|line| {
+            let there = far
+                .ask(&shared(request, file))
+                .and_then(|()| far.answer(bundle::MAX, limit(request)))
+                .and_then(|line| {
                     bundle::read(&line)
                         .map_err(|e| Why::Garbled { what: format!("{}: {e}", far.place.called()) })
                 });
@@ -183,6 +185,13 @@ fn finish(request: &Request, server: End<'_>, file: &mut CaseFile, lost: &mut Op
             }
         }
     }
+}
+
+/// What the Redis host's end needs of the client's: the dial and what came of it, not the application's settings.
+fn shared(request: &Request, file: &CaseFile) -> CaseFile {
+    let mut file = scrub(file.clone(), &request.target.secrets());
+    (file.client.settings, file.client.limits) = (Seen::NotRun, Seen::NotRun);
+    file
 }
 
 /// Notes where each side was seen from.
