@@ -338,6 +338,9 @@ pub(crate) fn rule(verdict: &Verdict) -> String {
     if let Some(owner) = &verdict.owner {
         text.push_str(&format!(" ({owner})"));
     }
+    if verdict.answer {
+        text.push_str(", which stops the answer");
+    }
     text
 }
 

@@ -526,6 +526,9 @@ pub struct Verdict {
     pub owner: Option<String>,
     /// Why, or why not decided.
     pub because: String,
+    /// The request passes; this is about the answer to it (SYN-ACK), met in the other direction.
+    #[serde(default)]
+    pub answer: bool,
 }
 
 /// The packet filter of a host.

@@ -10,7 +10,9 @@ use std::net::IpAddr;
 /// Plans an allow rule for each source that is blocked.
 pub(super) fn allow(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
     let firewall = draft.case.server.firewall.get().ok_or(NoPlan::Advice(None))?;
-    let blocks = |v: &&Verdict| matches!(v.verdict.as_str(), "drop" | "reject") && v.hook == "input";
+    // A rule that stops the answers is left to its owner: accepting requests does not touch it.
+    let blocks =
+        |v: &&Verdict| matches!(v.verdict.as_str(), "drop" | "reject") && v.hook == "input" && !v.answer;
     let blocked: Vec<&Verdict> = firewall.verdicts.iter().filter(blocks).collect();
     if blocked.is_empty() {
         return Err(NoPlan::Advice(None));

@@ -7,7 +7,7 @@ use crate::evidence::client::Dial;
 use crate::evidence::server::{Firewall, Verdict};
 use crate::evidence::{CaseFile, Seen, Why};
 use crate::{sys, text};
-use packet_verdict::{Address, Hook, Outcome, Packet, Route, Ruleset};
+use packet_verdict::{Address, CtState, Hook, Outcome, Packet, Route, Ruleset};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -387,8 +387,38 @@ pub fn judge(rules: &Rules, packet: &Packet) -> packet_verdict::Verdict {
     verdict
 }
 
+/// The client's port where none is known: in Linux's default range (net.ipv4.ip_local_port_range), and IANA's.
+const EPHEMERAL: u16 = 50_000;
+
+/// The SYN-ACK on its way back, as this host meets it: in the other direction, of a connection that conntrack knows.
+fn answer(asked: &Asked) -> Option<Packet> {
+    let hook = match asked.hook {
+        Hook::Input => Hook::Output,
+        Hook::Output => Hook::Input,
+        Hook::Forward => return None,
+    };
+    let mut packet = packet(&Asked { src: asked.dst, dst: asked.src, port: EPHEMERAL, hook });
+    packet.sport = (asked.port, asked.port);
+    packet.state = CtState::Established;
+    Some(packet)
+}
+
+/// The request's verdict; where it passes and the answer to it is stopped, the answer's. The client sees silence then,
+/// also by a reject: that goes to the sender of the answer.
 fn verdict(rules: &Rules, asked: &Asked) -> Verdict {
     let found = judge(rules, &packet(asked));
+    if found.outcome == Outcome::Accept
+        && let Some(back) = answer(asked).map(|packet| judge(rules, &packet))
+        && matches!(back.outcome, Outcome::Drop | Outcome::Reject(_))
+    {
+        let because = format!("the request passes, the answer does not: {}", back.because);
+        let stopped = packet_verdict::Verdict { outcome: Outcome::Drop, because, ..back };
+        return Verdict { answer: true, ..told(asked, &stopped) };
+    }
+    told(asked, &found)
+}
+
+fn told(asked: &Asked, found: &packet_verdict::Verdict) -> Verdict {
     let shown = |s: &str| text::shown_str(s, 1000);
     let rule = found.rule.as_ref();
     Verdict {
@@ -414,6 +444,7 @@ fn verdict(rules: &Rules, asked: &Asked) -> Verdict {
             None => "nft".to_owned(),
         }),
         because: shown(&found.because),
+        answer: false,
     }
 }
 

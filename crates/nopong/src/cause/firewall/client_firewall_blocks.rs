@@ -123,6 +123,13 @@ impl Cause for ClientFirewallBlocks {
         let v6 = to.contains(':');
         let fix = Fix::new(Risk::Ask, format!("let this machine connect to {to} port {port}"));
         let verdict = own_output(case);
+        if let Some(verdict) = verdict.filter(|v| v.answer) {
+            return Some(
+                Fix::new(Risk::Advice, "let the answers in")
+                    .step(format!("the rule that stops them is {}", rule(verdict)))
+                    .step("accept what belongs to connections that this machine began, before it: ct state established,related accept"),
+            );
+        }
         let owner = verdict.and_then(|v| v.owner.as_deref()).unwrap_or_default();
         if owner.starts_with("ufw") {
             return Some(fix.run(

@@ -1,6 +1,6 @@
 //! What the firewall causes have in common: the rule that lets the client in, in the words of its owner.
 
-use crate::cause::common::{public_address, sh, source_or_blank};
+use crate::cause::common::{public_address, rule, sh, source_or_blank};
 use crate::cause::{Fix, Reason, Risk};
 use crate::diagnosis::{Case, Journey, Symptom};
 use crate::evidence::client::{Dial, Reach};
@@ -72,6 +72,11 @@ pub(super) fn stopped_by(verdict: &Verdict, evidence: &'static str, says: String
 pub(super) fn allow(case: &Case<'_>, verdict: Option<&Verdict>) -> Fix {
     let port = case.ask.port;
     let source = source_or_blank(case);
+    if let Some(verdict) = verdict.filter(|v| v.answer) {
+        return Fix::new(Risk::Advice, format!("let the answers from port {port} out"))
+            .step(format!("the rule that stops them is {}", rule(verdict)))
+            .step("accept what belongs to connections that were let in, before it: ct state established,related accept");
+    }
     let v6 = source.contains(':');
     let owner = verdict.and_then(|v| v.owner.as_deref()).unwrap_or_default();
     let on = if case.server_seen() { "" } else { "on the Redis host: " };
