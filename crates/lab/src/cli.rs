@@ -42,6 +42,11 @@ enum Verb {
         #[arg(long)]
         kill: bool,
     },
+    /// Judge clouds' firewall rules: the real AWS CLI against a local EC2 server, nopong in between
+    Cloud {
+        /// Parts of the situations' names; all without any
+        filters: Vec<String>,
+    },
     /// List the scenarios and the causes they stand for
     List { filters: Vec<String> },
     /// Boot a lab that stays, addressed by name
@@ -115,6 +120,10 @@ fn act(verb: Verb) -> Result<ExitCode, Fail> {
             let scenarios = scenario::load(&scenario::folder(), &filters)?;
             let binary = nopong().ok_or("no nopong to test: build it, or set NOPONG_BIN")?;
             crate::fix::run(&scenarios, &binary, jobs, kill)
+        }
+        Verb::Cloud { filters } => {
+            let binary = nopong().ok_or("no nopong to test: build it, or set NOPONG_BIN")?;
+            crate::cloud::run(&binary, &filters)
         }
         Verb::Tree => std::thread::scope(|s| {
             let making: Vec<_> = tree::RECIPES.iter().map(|r| s.spawn(|| tree::ready(r.name))).collect();

@@ -4,6 +4,7 @@
 //! namespaces, its cache folder and its run folder; see `docs/lab.md`.
 
 pub mod cli;
+pub mod cloud;
 pub mod expect;
 pub mod fix;
 pub mod instance;

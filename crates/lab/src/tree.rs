@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::{Fail, shell};
 
 /// Where trees live; outside the repository, and shared by all worktrees.
-const CACHE: &str = "/var/cache/nopong-lab";
+pub(crate) const CACHE: &str = "/var/cache/nopong-lab";
 
 const COMMON: &str = "libpam-systemd,dbus,systemd-sysv,procps,iproute2,redis-server,redis-sentinel,redis-tools,\
 firewalld,ufw,nftables,iptables,openssh-server,haproxy,stunnel4,openssl,acl,dnsmasq-base,ca-certificates,\

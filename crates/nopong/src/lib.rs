@@ -6,6 +6,7 @@
 pub mod apply;
 pub mod cause;
 pub mod cli;
+pub mod cloud;
 pub mod diagnosis;
 pub mod dials;
 pub mod evidence;

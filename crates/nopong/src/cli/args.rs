@@ -1,6 +1,6 @@
 //! Arguments that several verbs share, and how they become a request.
 
-use super::{Fail, exit, io};
+use super::{Fail, cloud, exit, io};
 use crate::diagnosis::Diagnosis;
 use crate::evidence::{CaseFile, Why, client::Settings, scrub};
 use crate::probe::{self, Request, TlsOptions};
@@ -60,6 +60,16 @@ pub(super) struct Asked {
     /// Do not use the kernel's trace points, also as root
     #[arg(long)]
     pub(super) no_trace: bool,
+    /// Judge the cloud's firewall rules as well: aws, gcp or azure through its own tool (alone: whichever is here), or
+    /// a file with listings of that tool as JSON; may be repeated
+    #[arg(
+        long,
+        value_name = "CLOUD|FILE",
+        num_args = 0..=1,
+        default_missing_value = cloud::AUTO,
+        action = clap::ArgAction::Append
+    )]
+    pub(super) cloud: Vec<String>,
 }
 
 /// A nopong that was started elsewhere, or why it was not.
@@ -152,9 +162,11 @@ impl Look {
 impl Asked {
     /// Target, credentials and limits put together.
     pub(super) fn look(&self) -> Result<Look, Fail> {
+        let mut given = self.target.clone();
+        let cloud = cloud::wanted(&self.cloud, &mut given)?;
         let (client_far, server_far) = self.far_ends();
         let client_far = client_far.transpose().map_err(|why| no_look(&why))?;
-        if client_far.is_some() && self.target.is_none() && (self.user.is_some() || self.askpass) {
+        if client_far.is_some() && given.is_none() && (self.user.is_some() || self.askpass) {
             return Err(Fail::usage("--user and --askpass with --from ssh: need a target"));
         }
         let (place, home) = stand(&self.from)?;
@@ -162,7 +174,7 @@ impl Asked {
             Some(pid) => target::Surroundings::of_process(pid),
             None => target::Surroundings::read(),
         };
-        let mut found = match &self.target {
+        let mut found = match &given {
             Some(text) => target::from_argument(text, &here),
             // The application's settings are where the application is.
             None if client_far.is_some() => target::from_settings(&target::Surroundings::default()),
@@ -184,8 +196,9 @@ impl Asked {
         secrets.extend(found.target.secrets());
         let mut request = self.request_for(found.target, Some(found.settings));
         request.home = home;
+        request.cloud = cloud;
         request.from = place.clone();
-        request.settings_there = client_far.is_some() && self.target.is_none();
+        request.settings_there = client_far.is_some() && given.is_none();
         request.client_far = client_far;
         // Without the server's side there is still the client's: the reason is one of the unknowns.
         request.watch = server_far.is_some();

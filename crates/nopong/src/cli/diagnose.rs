@@ -12,7 +12,7 @@ pub(super) struct Diagnose {
     #[command(flatten)]
     asked: Asked,
     /// Judge a bundle of `nopong collect` instead of looking; - for stdin
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "server", "client", "askpass"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "server", "client", "askpass", "cloud"])]
     evidence: Option<PathBuf>,
     #[command(flatten)]
     shown: Shown,

@@ -3,6 +3,7 @@
 //! Nothing here looks or judges: arguments become a [`crate::probe::Request`], a diagnosis becomes an exit code.
 
 mod args;
+mod cloud;
 mod collect;
 mod config;
 mod diagnose;

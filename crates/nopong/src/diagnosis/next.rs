@@ -43,6 +43,12 @@ pub(super) fn next(case: &Case<'_>, causes: &[Finding]) -> Vec<Next> {
             as_root += worth;
             continue;
         }
+        if item.id == "cloud" && item.state == "not-run" {
+            let says =
+                "have the cloud's rules read and judged, where one of the hosts is in a cloud".to_owned();
+            proposals.push((worth, Next { says, command: format!("nopong --cloud {}", sh(&target)) }));
+            continue;
+        }
         // What is not here cannot be asked by hand either.
         if absent.contains(&item.id) {
             continue;

@@ -1,6 +1,6 @@
 //! The case file: everything one diagnosis is made from, and what is saved in a bundle.
 
-use super::{Says, Seen, Why, client, ends, server};
+use super::{Says, Seen, Why, client, cloud, ends, server};
 use serde::{Deserialize, Serialize};
 
 /// Version of the bundle format. Older versions load for ever.
@@ -86,6 +86,8 @@ pub struct Client {
     pub firewall: Seen<server::Firewall>,
     /// The handshakes on the client's wire, where both ends were watched.
     pub syn: Seen<ends::Handshakes>,
+    /// The clouds' rules between both ends, one for each cloud whose listings were read (`--cloud`).
+    pub cloud: Seen<Vec<cloud::Cloud>>,
 }
 
 /// Facts from the Redis host's side.
@@ -271,6 +273,7 @@ facts! {
     client limits "limits" "the client's own limits";
     client firewall "client-firewall" "the client's own firewall";
     client syn "client-syn" "the handshakes on the client's wire";
+    client cloud "cloud" "the cloud's firewall rules";
     server standing "server-standing" "the Redis host's side";
     server syn "syn" "the handshakes on the Redis host's wire";
     server listener "listener" "listening sockets";

@@ -6,6 +6,7 @@
 pub mod bundle;
 mod case;
 pub mod client;
+pub mod cloud;
 pub mod ends;
 pub mod redact;
 mod says;

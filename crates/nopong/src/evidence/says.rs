@@ -1,6 +1,6 @@
 //! One sentence for each fact. Wording only: what it means is for the causes.
 
-use super::{client, server};
+use super::{client, cloud, server};
 
 /// A fact that can be put in one sentence.
 pub trait Says {
@@ -316,5 +316,26 @@ impl Says for server::Mac {
         join(&self.denials, "no denial", |d| {
             format!("{} denied {} {} on {}", d.system, d.comm, d.operation, d.object)
         })
+    }
+}
+
+impl Says for cloud::CloudVerdict {
+    fn says(&self) -> String {
+        let does = match self.verdict {
+            cloud::Judged::Allowed => "allowed",
+            cloud::Judged::Blocked => "blocked",
+            cloud::Judged::Undecided => "not decided",
+        };
+        format!("{} to {}: {does}, {}", self.source, self.destination, self.because)
+    }
+}
+
+impl Says for cloud::Cloud {
+    fn says(&self) -> String {
+        let verdicts = join(&self.verdicts, "no connection to judge", Says::says);
+        match self.unread.first() {
+            Some(unread) => format!("{}: {verdicts}; not read: {unread}", self.provider.name()),
+            None => format!("{}: {verdicts}", self.provider.name()),
+        }
     }
 }

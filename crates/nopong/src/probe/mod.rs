@@ -3,6 +3,7 @@
 //! The order is the client's ladder; the server's side is read beside it when the target is this machine.
 
 pub mod client;
+pub mod cloud;
 pub mod ends;
 pub mod firewall;
 pub mod handshakes;
@@ -55,6 +56,8 @@ pub struct Request {
     pub watch: bool,
     /// The rules as they were before the client dialled, for their counters.
     pub before: Option<std::sync::Arc<firewall::Rules>>,
+    /// `--cloud`: whose rules are read, and what was saved of them.
+    pub cloud: Option<cloud::Wanted>,
 }
 
 /// TLS flags, as redis-cli has them.
@@ -93,6 +96,7 @@ impl Default for Request {
             settings_there: false,
             watch: false,
             before: None,
+            cloud: None,
         }
     }
 }
@@ -151,6 +155,8 @@ pub(crate) fn proceed(request: &Request, mut file: CaseFile) -> CaseFile {
             None => {}
         }
         let healthy = Case::new(&file).symptom == Symptom::Pong;
+        // Another company's API takes its seconds: asked beside everything else.
+        let cloud = cloud::start(request, &file, healthy);
         after_ladder(request, healthy, &mut file);
         if server_side {
             let local = file.ask.local;
@@ -169,6 +175,9 @@ pub(crate) fn proceed(request: &Request, mut file: CaseFile) -> CaseFile {
                 look.join()
             });
             drop(looked);
+        }
+        if let Some(cloud) = cloud {
+            file.client.cloud = cloud.join().unwrap_or_default();
         }
     }
     file

@@ -311,9 +311,47 @@ pub fn program(name: &str) -> Option<PathBuf> {
         .find(|p| p.is_file())
 }
 
+/// A program of the user's own, found in PATH: absolute directories only, and for root only what root alone can change.
+pub fn program_of_user(name: &str) -> Result<PathBuf, Why> {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let root = nix::unistd::geteuid().is_root();
+    let safe = |m: &std::fs::Metadata| !root || (m.uid() == 0 && m.mode() & 0o022 == 0);
+    let mut unsafe_at = None;
+    for directory in std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()) {
+        let path = directory.join(name);
+        let (Ok(there), Ok(file)) = (std::fs::metadata(&directory), std::fs::metadata(&path)) else {
+            continue;
+        };
+        if !directory.is_absolute() || !file.is_file() || file.permissions().mode() & 0o111 == 0 {
+            continue;
+        }
+        if safe(&there) && safe(&file) {
+            return Ok(path);
+        }
+        unsafe_at.get_or_insert(path);
+    }
+    Err(match unsafe_at {
+        Some(path) => {
+            let path = crate::text::shown_str(&path.to_string_lossy(), 200);
+            Why::Failed { what: format!("{path} can be changed by others than root and is not run as root") }
+        }
+        None => Why::Missing { what: format!("{name} (in PATH)") },
+    })
+}
+
 /// Runs an absolute argv without a shell, with an empty standard input, a fixed locale, a time limit and a size
 /// limit. The child is killed when the limit runs out.
 pub fn run(argv: &[&str], limit: Duration, max: usize) -> Result<Output, Why> {
+    run_in(argv, &[("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("LC_ALL", "C")], limit, max)
+}
+
+/// The same with these environment variables and no others.
+pub fn run_in(
+    argv: &[&str],
+    environment: &[(&str, &str)],
+    limit: Duration,
+    max: usize,
+) -> Result<Output, Why> {
     let name = argv.first().copied().unwrap_or_default();
     if !name.starts_with('/') {
         return Err(Why::Missing { what: name.to_owned() });
@@ -328,8 +366,7 @@ pub fn run(argv: &[&str], limit: Duration, max: usize) -> Result<Output, Why> {
     let mut child = Command::new(name)
         .args(argv.iter().skip(1))
         .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("LC_ALL", "C")
+        .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -2,8 +2,10 @@
 
 use crate::cause::common::{public_address, rule, sh, source_or_blank};
 use crate::cause::{Fix, Reason, Risk};
+use crate::cloud::commands;
 use crate::diagnosis::{Case, Journey, Symptom};
 use crate::evidence::client::{Dial, Reach};
+use crate::evidence::cloud::{CloudVerdict, Filter, Judged, Opening};
 use crate::evidence::server::Verdict;
 
 /// Symptoms of a connection that was rejected by somebody.
@@ -138,6 +140,35 @@ pub(super) fn allow(case: &Case<'_>, verdict: Option<&Verdict>) -> Fix {
 /// `inet filter input`, each word safe for a shell.
 pub(super) fn chain_words(chain: &str) -> String {
     chain.split_whitespace().map(sh).collect::<Vec<_>>().join(" ")
+}
+
+/// The rule that is missing, with the command that makes it; for one client and one port.
+pub(super) fn opened_in_cloud(verdict: &CloudVerdict) -> Fix {
+    let who = match verdict.source.parse::<std::net::IpAddr>() {
+        Ok(ip) => ip.to_string(),
+        Err(_) => "the client".to_owned(),
+    };
+    let title = match verdict.blocker() {
+        Some(Filter { kind, names, .. }) if !names.is_empty() => {
+            format!("admit {who}, and nobody else, in the {kind} {}", names.join(", "))
+        }
+        _ => format!("admit {who}, and nobody else, in the cloud's rules"),
+    };
+    let mut fix = Fix::new(Risk::Advice, title);
+    for filter in verdict.filters.iter().filter(|f| f.verdict == Judged::Blocked || f.partly.is_some()) {
+        let Some(opening) = &filter.opening else { continue };
+        fix = match commands::of(opening) {
+            (says, Some(command)) => fix.run(says, command),
+            (says, None) => fix.step(says),
+        };
+        if matches!(opening, Opening::AwsAcl { .. }) && !filter.answers {
+            fix = fix.step("a network ACL knows no connections: it has to admit the answers as well");
+        }
+    }
+    if who == "the client" {
+        fix = fix.step("put in the address that the client has on the internet, or say --client ADDRESS");
+    }
+    fix.step("where the rules are kept as code (Terraform, CloudFormation …), make the change there: it is lost otherwise")
 }
 
 #[cfg(test)]
