@@ -247,7 +247,7 @@ impl<'a> Case<'a> {
 
     /// The Redis host's name, where it was read on another machine.
     pub fn server_called(&self) -> String {
-        let far = self.file.server_at.as_ref().filter(|p| p.far());
+        let far = self.file.server_far();
         far.map_or_else(|| "the Redis host".to_owned(), crate::evidence::ends::Place::called)
     }
 

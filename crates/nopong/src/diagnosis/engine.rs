@@ -145,7 +145,7 @@ fn over_there(case: &Case<'_>, cause: &dyn Cause, mut fix: Fix) -> Fix {
         Category::Firewall => cause.meta().id.starts_with("server-"),
         _ => false,
     };
-    if of_server && case.server_seen() && case.file.server_at.as_ref().is_some_and(|p| p.far()) {
+    if of_server && case.server_seen() && case.file.server_far().is_some() {
         fix.title = format!("on {}: {}", case.server_called(), fix.title);
     }
     fix

@@ -242,6 +242,11 @@ macro_rules! facts {
 }
 
 impl CaseFile {
+    /// The far machine that the server's side was read on, where it was one.
+    pub fn server_far(&self) -> Option<&ends::Place> {
+        self.server_at.as_ref().filter(|p| p.far())
+    }
+
     /// Says of a fact from a far machine where that is, and how its command is run there.
     fn placed(&self, mut item: Item) -> Item {
         let place = match item.from {

@@ -20,7 +20,7 @@ pub(super) fn reach<'a>(case: &Case<'a>) -> Option<&'a Reach> {
 
 /// The Redis host in a title: by its name where it was read from elsewhere.
 pub(super) fn this_host(case: &Case<'_>) -> String {
-    match case.file.server_at.as_ref().is_some_and(|p| p.far()) {
+    match case.file.server_far().is_some() {
         true => case.server_called(),
         false => "this host".to_owned(),
     }
