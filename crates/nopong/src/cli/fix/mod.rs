@@ -62,7 +62,7 @@ impl Verb for Fix {
         look.request.everything = look.request.client.is_some() || self.only.is_some();
         let file = look.now()?;
         // What is changed is this machine: evidence of another one is no ground for it.
-        if let Some(place) = file.server_at.as_ref().filter(|p| p.far()) {
+        if let Some(place) = file.server_far() {
             return Err(elsewhere(&place.shell));
         }
         let diagnosis = diagnosis::diagnose(&file);
