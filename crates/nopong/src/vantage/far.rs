@@ -319,6 +319,42 @@ mod tests {
         assert_eq!(there("Linux", std::env::consts::ARCH).obstacle(&carrier), None);
     }
 
+    /// A far end that says what it likes: `said` is what its shell runs instead of the script.
+    fn liar(said: &str) -> Result<Far, Why> {
+        let mut carrier = shell(|_, _| None);
+        carrier.argv.extend([said.to_owned(), "sh".to_owned()]);
+        Far::open(&carrier, false, &mut |_| {})
+    }
+
+    #[test]
+    fn a_far_end_may_say_what_it_likes() {
+        let own = format!(
+            "echo nopong-there-1 Linux {} plain nopong {}",
+            std::env::consts::ARCH,
+            env!("CARGO_PKG_VERSION")
+        );
+        let hello = |body: &str| format!("{own}; read -r a; read -r b; echo '{body}'; cat >/dev/null");
+        for said in [
+            "true".to_owned(),
+            "yes".to_owned(),
+            "head -c 200000 /dev/zero".to_owned(),
+            "echo nopong-there-1 Linux".to_owned(),
+            own.clone(),
+            hello("{}"),
+            hello("{\"nopong-far\": 99, \"schema_version\": 1, \"place\": {}}"),
+        ] {
+            let why = liar(&said);
+            assert!(why.is_err(), "{said}: {why:?}");
+        }
+        let escape = "{\"nopong-far\": 1, \"schema_version\": 1, \"place\": {\"asked\": \"local\", \"shell\": \"rm\", \"hostname\": \"h\"}}";
+        let far = liar(&hello(escape)).expect("a hello");
+        // Where it is, is what was asked for, not what it says.
+        assert_eq!((far.place.asked.as_str(), far.place.shell.as_str()), ("ssh:db", "ssh db"));
+        let nothing = far.answer(100, std::time::Duration::from_millis(50));
+        assert!(nothing.is_err_and(|w| w.to_string().contains("does not answer in time")));
+        assert!(far.ask(&1).is_err_and(|w| w.to_string().contains("is gone")));
+    }
+
     #[test]
     fn a_program_that_is_no_nopong_is_refused_and_nothing_stays() {
         // The test's own program is what gets copied: it runs, and does not answer as nopong.

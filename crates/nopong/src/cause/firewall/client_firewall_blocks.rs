@@ -29,17 +29,27 @@ impl Cause for ClientFirewallBlocks {
         if case.unix().is_some() {
             return Vec::new();
         }
-        if let Journey::Arrived { there, back: Some(true) } = case.journey()
-            && case.symptom == Symptom::TimedOut
-        {
-            let says = format!("the SYN-ACK of {} came in on the client's wire", there.server);
-            return vec![
-                Reason::strong("client-syn", says),
-                Reason::strong("connect", "and the client's own host did not take it"),
-            ];
-        }
-        if let Some(reason) = came_in(case) {
-            return vec![reason];
+        match case.journey() {
+            // The answer came as far as this machine, which did not take it.
+            Journey::Arrived { there, back: Some(true) } if case.symptom == Symptom::TimedOut => {
+                let says = format!("the SYN-ACK of {} came in on the client's wire", there.server);
+                let mut reasons = vec![
+                    Reason::strong("client-syn", says),
+                    Reason::strong("connect", "and the client's own host did not take it"),
+                ];
+                if let Some(verdict) = own_output(case).filter(|v| v.answer && v.verdict == "drop") {
+                    let says = format!("this machine's own rules drop the answer: {}", rule(verdict));
+                    reasons.extend(stopped_by(verdict, "client-firewall", says));
+                }
+                return reasons;
+            }
+            // Whether the answer came in, nobody saw: the rules decide.
+            Journey::Arrived { there, back: None } if there.ack_out > 0 => {}
+            _ => {
+                if let Some(reason) = came_in(case) {
+                    return vec![reason];
+                }
+            }
         }
         let mut reasons = Vec::new();
         if let Journey::Lost { left: Some(false), .. } = case.journey() {
@@ -164,9 +174,12 @@ impl Cause for ClientFirewallBlocks {
 #[cfg(test)]
 mod tests {
     use super::ClientFirewallBlocks;
-    use crate::cause::testing::{errno, first, refused, rules_out, seen, silent, timed_out};
+    use crate::cause::testing::{
+        apart, errno, first, handshake, refused, rules_out, seen, silent, timed_out, watched,
+    };
     use crate::diagnosis::Band;
     use crate::evidence::CaseFile;
+    use crate::evidence::ends::{Handshake, Handshakes};
     use crate::evidence::server::{Firewall, Verdict};
 
     fn judged(mut file: CaseFile, verdict: &str) -> CaseFile {
@@ -201,6 +214,21 @@ mod tests {
     fn eperm_is_our_own_machine() {
         let (id, band) = first(&errno("EPERM")).unwrap();
         assert_eq!((id, band), ("client-firewall-blocks", Band::Likely));
+    }
+
+    #[test]
+    fn an_answer_that_comes_in_and_is_not_taken_is_this_machines_doing() {
+        let mut file = watched(apart(timed_out(), "10.0.0.5"), vec![handshake(true, 2, 2)]);
+        let at_client = |ack_in| Handshakes {
+            target: vec![Handshake { syn_in: 0, syn_out: 2, ack_in, ..handshake(true, 0, 0) }],
+            ..Handshakes::default()
+        };
+        file.client.syn = seen(at_client(2));
+        assert_eq!(first(&file), Some(("client-firewall-blocks", Band::Likely)));
+        file.client.syn = seen(at_client(0));
+        assert!(rules_out(&ClientFirewallBlocks, &file));
+        file.client.syn = crate::evidence::Seen::NotRun;
+        assert!(silent(&ClientFirewallBlocks, &file));
     }
 
     #[test]
