@@ -37,6 +37,8 @@ pub struct Fix {
     /// Texts that must be in what fix prints.
     #[serde(default)]
     pub says: Vec<String>,
+    /// Where `nopong fix` is started.
+    pub dir: Option<String>,
     /// After the fix a client without the password gets no PONG.
     #[serde(default)]
     pub closed: bool,
@@ -173,6 +175,11 @@ fn attempt(
     if (fix.closed || password.is_some()) && bare.stdout.contains("PONG") {
         return Err(format!("a client without the password got PONG after the fix\n{said}"));
     }
+    // A server that was down comes up as its owner configured it; nothing else is ever opened to strangers.
+    let stranger = run::ask(&lab, "router: $CLI -h $SERVER ping; $CLI -h $SERVER6 ping")?;
+    if stranger.stdout.contains("PONG") && !scenario.name.starts_with("not-running/") {
+        return Err(format!("after the fix a stranger without a password gets PONG\n{said}"));
+    }
     undone(&lab, &before).map_err(|e| format!("{e}\n{said}"))?;
     if let Some(fails) = &scenario.fails {
         let out = run::ask(&lab, scenario.then.as_ref().unwrap_or(&scenario.ping))?;
@@ -238,10 +245,13 @@ fn nopong_fix(lab: &Instance, fix: &Fix, environment: &[String]) -> Result<crate
     };
     let limit = LIMIT.as_secs().to_string();
     let mut argv: Vec<String> = ["timeout", "-k", "1", &limit, "env"].map(Into::into).into();
+    argv.extend(fix.dir.iter().flat_map(|d| ["-C".to_owned(), d.clone()]));
     argv.extend(environment.iter().cloned());
     argv.extend(["nopong", "fix", "--yes"].map(Into::into));
     argv.extend(fix.args.iter().map(|a| fill(a)));
-    argv.push(fill(&fix.target));
+    if !fix.target.is_empty() {
+        argv.push(fill(&fix.target));
+    }
     let words: Vec<&str> = argv.iter().map(String::as_str).collect();
     let line = lab.enter(role, user, &words)?;
     let line: Vec<&str> = line.iter().map(String::as_str).collect();

@@ -85,21 +85,24 @@ impl ConfigSet {
             return Ok(session);
         }
         let from_file = || self.file.as_deref().and_then(requirepass_of);
-        let (user, password) = match &self.login {
-            Some((user, password)) => (user.clone(), password.clone()),
-            None => (
-                None,
-                from_file().ok_or_else(|| {
-                    Fault::new("the running server wants a password that is not known here")
-                })?,
-            ),
+        // An undo has no login of its own: the file's password, else the environment's.
+        let from_environment = || {
+            let word = sys::env("REDISCLI_AUTH").or_else(|| sys::env("REDIS_PASSWORD"))?;
+            Some((sys::env("REDIS_USERNAME"), Secret::new(word)))
         };
-        let said = match &user {
-            Some(user) => session.ask(&["AUTH", user, password.reveal()])?,
-            None => session.ask(&["AUTH", password.reveal()])?,
-        };
-        said.map_err(|e| Fault::new(format!("AUTH on the running server: {}", password.scrub(&e))))?;
-        Ok(session)
+        let ways = [self.login.clone(), from_file().map(|p| (None, p)), from_environment()];
+        let mut refused = "it is in no file that can be read; set REDISCLI_AUTH".to_owned();
+        for (user, password) in ways.into_iter().flatten() {
+            let said = match user.as_deref().filter(|u| !u.is_empty()) {
+                Some(user) => session.ask(&["AUTH", user, password.reveal()])?,
+                None => session.ask(&["AUTH", password.reveal()])?,
+            };
+            match said {
+                Ok(_) => return Ok(session),
+                Err(e) => refused = password.scrub(&e),
+            }
+        }
+        Err(Fault::new(format!("the running server wants a password: {refused}")))
     }
 
     fn set(&self, value: &str) -> Result<(), Fault> {
@@ -146,10 +149,24 @@ fn plain(value: &resp::Value) -> Result<Vec<String>, String> {
     }
 }
 
-/// The password that a configuration file sets, read at the moment it is needed.
+/// The password that a configuration file sets, or the default user of its ACL file has in clear, read at the moment it
+/// is needed.
 pub fn requirepass_of(path: &str) -> Option<Secret> {
     let text = sys::read(path, sys::FILE_MAX).ok()?;
     let document = redis_conf::Document::parse(&text);
+    if let Some(acl) = document.find("aclfile").last().and_then(|l| document.line(*l)) {
+        let path = String::from_utf8_lossy(acl)
+            .trim()
+            .split_once(char::is_whitespace)?
+            .1
+            .trim()
+            .trim_matches('"')
+            .to_owned();
+        let users = sys::read_text(path, sys::FILE_MAX).ok()?;
+        let default = users.lines().find(|l| l.split_whitespace().take(2).eq(["user", "default"]))?;
+        // `>word` is a password in clear, `#…` its digest (ACL SETUSER).
+        return default.split_whitespace().find_map(|w| w.strip_prefix('>')).map(Secret::new);
+    }
     let line = *document.find("requirepass").last()?;
     let line = String::from_utf8_lossy(document.line(line)?).into_owned();
     let value = line.trim().split_once(char::is_whitespace)?.1.trim();

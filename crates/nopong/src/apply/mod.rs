@@ -17,7 +17,7 @@ pub use edit_file::EditFile;
 pub use journal::{Journal, Place, Receipt};
 pub use ownership::Ownership;
 pub use restart::{Restart, When};
-pub use rules::{Firewalld, Iptables, Nft, Ufw};
+pub use rules::{Firewalld, Iptables, Nft, Ufw, firewalld_zone};
 pub use timer::{Timer, end_owner};
 pub use unit_state::UnitState;
 

@@ -41,12 +41,21 @@ pub struct Ufw {
     pub source: String,
     /// Port.
     pub port: u16,
+    /// One address of this machine instead of any: ufw takes no second rule that says the same as one further down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
 }
 
 impl Ufw {
     fn rule(&self) -> [String; 9] {
         let port = self.port.to_string();
-        ["allow", "from", &self.source, "to", "any", "port", &port, "proto", "tcp"].map(str::to_owned)
+        let to = self.to.as_deref().unwrap_or("any");
+        ["allow", "from", &self.source, "to", to, "port", &port, "proto", "tcp"].map(str::to_owned)
+    }
+
+    /// The rule stands somewhere in ufw's list.
+    pub fn stands(&self) -> bool {
+        self.observe().is_ok_and(|state| state["present"] == true)
     }
 }
 
@@ -61,7 +70,8 @@ impl Change for Ufw {
         let added = must("ufw", &["show", "added"])?;
         let wanted = format!("ufw {}", self.rule().join(" "));
         // ufw prints a rule for any destination without `to any`-less forms of its own: compare the parts that matter.
-        let short = format!("ufw allow from {} to any port {} proto tcp", self.source, self.port);
+        let to = self.to.as_deref().unwrap_or("any");
+        let short = format!("ufw allow from {} to {to} port {} proto tcp", self.source, self.port);
         Ok(serde_json::json!({ "present": added.lines().any(|l| l.trim() == wanted || l.trim() == short) }))
     }
     fn apply(&mut self, before: &State) -> Result<(), Fault> {
@@ -89,6 +99,9 @@ impl Change for Ufw {
 pub struct Firewalld {
     /// Zone.
     pub zone: String,
+    /// Before everything else of the zone: what blocks is a rich rule of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub first: bool,
     /// Address or network in CIDR.
     pub source: String,
     /// Port.
@@ -98,8 +111,10 @@ pub struct Firewalld {
 impl Firewalld {
     fn rule(&self) -> String {
         let family = if self.source.contains(':') { "ipv6" } else { "ipv4" };
+        // Rules with a negative priority come before those without (firewalld.richlanguage(5)).
+        let priority = if self.first { "priority=\"-32768\" " } else { "" };
         format!(
-            "rule family=\"{family}\" source address=\"{}\" port port=\"{}\" protocol=\"tcp\" accept",
+            "rule {priority}family=\"{family}\" source address=\"{}\" port port=\"{}\" protocol=\"tcp\" accept",
             self.source, self.port
         )
     }
@@ -130,6 +145,42 @@ impl Firewalld {
             arguments.insert(0, "--permanent");
         }
         must("firewall-cmd", &arguments).map(drop)
+    }
+}
+
+/// The zone that takes a client's packets: by its address, else by the interface, else the default one.
+pub fn firewalld_zone(client: &str, interface: Option<&str>) -> Result<String, Fault> {
+    let default = must("firewall-cmd", &["--get-default-zone"])?.trim().to_owned();
+    let active = must("firewall-cmd", &["--get-active-zones"])?;
+    let by_source =
+        |word: &str| word == client || word.split('/').next() == Some(client) || within(client, word);
+    let (mut zone, mut by_interface) = ("", None);
+    for line in active.lines() {
+        if !line.starts_with(char::is_whitespace) {
+            zone = line.split_whitespace().next().unwrap_or_default();
+            continue;
+        }
+        let (key, words) = line.trim().split_once(':').unwrap_or((line, ""));
+        let has = |wanted: &dyn Fn(&str) -> bool| words.split_whitespace().any(wanted);
+        match key {
+            "sources" if has(&by_source) => return Ok(zone.to_owned()),
+            "interfaces" if interface.is_some_and(|i| has(&|w| w == i)) => {
+                by_interface = Some(zone.to_owned())
+            }
+            _ => {}
+        }
+    }
+    Ok(by_interface.unwrap_or(default))
+}
+
+/// An address is in a network.
+fn within(address: &str, network: &str) -> bool {
+    let Some((base, prefix)) = network.split_once('/') else { return false };
+    match (address.parse::<IpAddr>(), base.parse::<IpAddr>(), prefix.parse::<u8>()) {
+        (Ok(a), Ok(b), Ok(p)) if a.is_ipv4() == b.is_ipv4() => {
+            crate::cause::common::network(a, p) == crate::cause::common::network(b, p)
+        }
+        _ => false,
     }
 }
 

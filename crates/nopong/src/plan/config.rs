@@ -81,7 +81,7 @@ fn password_unless_set(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
             secret: Some(secret.clone()),
             is_secret: true,
             file: Some(path),
-            login: None,
+            login: draft.wish.login.clone(),
         }));
     }
     draft.plan.noticed_by.push("clients: the server wants a password from now on".to_owned());
@@ -136,7 +136,7 @@ fn set_on(draft: &Draft<'_>, directive: &str, value: Option<&str>) -> Option<Act
         secret: None,
         is_secret: false,
         file: draft.file().ok(),
-        login: None,
+        login: draft.wish.login.clone(),
     }))
 }
 

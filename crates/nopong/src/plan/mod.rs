@@ -27,6 +27,8 @@ pub struct Wish {
     pub allow: Option<String>,
     /// The password to set, instead of a generated one.
     pub password: Option<Secret>,
+    /// User name and password given for the target: they open the running server's door too.
+    pub login: Option<(Option<String>, Secret)>,
     /// `--force`: restart in spite of loading, saving or unsaved data.
     pub force: bool,
     /// Where the application's settings were read, for a correction there.
@@ -409,7 +411,7 @@ impl Draft<'_> {
                 secret: None,
                 is_secret: false,
                 file: self.file().ok(),
-                login: None,
+                login: self.wish.login.clone(),
             }));
         }
         Ok(())

@@ -3,7 +3,7 @@
 use super::{Draft, NoPlan};
 use crate::apply::{Action, Firewalld, Iptables, Nft, Ufw};
 use crate::cause::common;
-use crate::diagnosis::Symptom;
+use crate::diagnosis::{Case, Symptom};
 use crate::evidence::server::Verdict;
 use std::net::IpAddr;
 
@@ -38,7 +38,7 @@ pub(super) fn allow(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
             _ => wished.clone(),
         };
         if rules.iter().all(|(s, _)| *s != source) {
-            let action = action(verdict, source.clone(), port)?;
+            let action = action(draft.case, verdict, source.clone(), port)?;
             rules.push((source, action));
         }
     }
@@ -78,11 +78,28 @@ fn normal(text: &str) -> Result<String, NoPlan> {
     }
 }
 
-fn action(verdict: &Verdict, source: String, port: u16) -> Result<Action, NoPlan> {
+fn action(case: &Case<'_>, verdict: &Verdict, source: String, port: u16) -> Result<Action, NoPlan> {
     match verdict.owner.as_deref() {
-        Some(owner) if owner.starts_with("ufw") => Ok(Action::Ufw(Ufw { source, port })),
+        Some(owner) if owner.starts_with("ufw") => {
+            let mut rule = Ufw { source, port, to: None };
+            // It stands behind the one that blocks, and does not help there.
+            if rule.stands() {
+                rule.to =
+                    verdict.destination.parse::<std::net::SocketAddr>().ok().map(|d| d.ip().to_string());
+            }
+            Ok(Action::Ufw(rule))
+        }
         Some(owner) if owner.starts_with("firewalld") => {
-            Ok(Action::Firewalld(Firewalld { zone: zone(owner, verdict), source, port }))
+            let zone = match zone(owner, verdict) {
+                Some(zone) => zone,
+                None => crate::apply::firewalld_zone(&verdict.source, interface(case, verdict).as_deref())
+                    .map_err(|f| {
+                        NoPlan::Refused(format!("which zone takes the client is not known: {}", f.says))
+                    })?,
+            };
+            let chain = verdict.chain.as_deref().unwrap_or_default();
+            let first = chain.ends_with("_deny") || chain.ends_with("_pre");
+            Ok(Action::Firewalld(Firewalld { zone, first, source, port }))
         }
         Some(owner) if !["nft", "iptables", "iptables-legacy"].contains(&owner) => {
             Err(NoPlan::Refused(format!(
@@ -93,16 +110,21 @@ fn action(verdict: &Verdict, source: String, port: u16) -> Result<Action, NoPlan
     }
 }
 
-/// `firewalld, zone public` names it; else the chain does: `filter_IN_public`.
-fn zone(owner: &str, verdict: &Verdict) -> String {
+/// The interface that has the address dialled.
+fn interface(case: &Case<'_>, verdict: &Verdict) -> Option<String> {
+    let to: std::net::SocketAddr = verdict.destination.parse().ok()?;
+    case.server.address.get()?.iter().find(|a| a.address == to.ip()).map(|a| a.dev.clone())
+}
+
+/// `firewalld, zone public` names it; else the chain does: `filter_IN_public_deny`.
+fn zone(owner: &str, verdict: &Verdict) -> Option<String> {
     let named = owner.split("zone ").nth(1).map(|z| z.trim().to_owned());
     let chain = || {
-        verdict
-            .chain
-            .as_deref()
-            .and_then(|c| c.split_whitespace().last()?.strip_prefix("filter_IN_").map(str::to_owned))
+        let chain = verdict.chain.as_deref()?.split_whitespace().last()?.strip_prefix("filter_IN_")?;
+        let part = ["_pre", "_log", "_deny", "_allow", "_post"].iter().find_map(|p| chain.strip_suffix(p));
+        Some(part.unwrap_or(chain).to_owned()).filter(|z| !z.starts_with("policy_"))
     };
-    named.or_else(chain).unwrap_or_else(|| "public".to_owned())
+    named.or_else(chain)
 }
 
 /// The chain's words: `inet filter input` for nft, `filter INPUT` for iptables.
@@ -140,7 +162,7 @@ fn plain(verdict: &Verdict, source: String, port: u16) -> Result<Action, NoPlan>
 
 #[cfg(test)]
 mod tests {
-    use super::{action, normal};
+    use super::{Case, action, normal};
     use crate::apply::Action;
     use crate::evidence::server::Verdict;
 
@@ -156,10 +178,15 @@ mod tests {
 
     #[test]
     fn each_owner_gets_its_own_kind_of_rule() {
-        let made = |owner, chain| action(&of(owner, chain), "10.0.0.9".to_owned(), 6379);
+        let file = crate::evidence::CaseFile::default();
+        let case = Case::new(&file);
+        let made = |owner, chain| action(&case, &of(owner, chain), "10.0.0.9".to_owned(), 6379);
         assert!(matches!(made("ufw, rule 3", "filter ufw-user-input"), Ok(Action::Ufw(_))));
         assert!(
             matches!(made("firewalld, zone dmz", "inet firewalld filter_IN_dmz"), Ok(Action::Firewalld(f)) if f.zone == "dmz")
+        );
+        assert!(
+            matches!(made("firewalld", "inet firewalld filter_IN_dmz_deny"), Ok(Action::Firewalld(f)) if f.zone == "dmz" && f.first)
         );
         assert!(matches!(made("nft", "inet filter input"), Ok(Action::Nft(n)) if n.before == Some(7)));
         assert!(

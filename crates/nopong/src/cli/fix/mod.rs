@@ -58,6 +58,8 @@ impl Verb for Fix {
         let mut look = self.asked.look()?;
         // Files of another machine are not corrected from here.
         wish.place = look.request.client_far.is_none().then(|| look.place.clone());
+        let target = &look.request.target;
+        wish.login = target.password.clone().map(|p| (target.user.clone(), p));
         // A plan needs the whole picture, also where the Redis host's own PING passes.
         look.request.everything = look.request.client.is_some() || self.only.is_some();
         let file = look.now()?;
@@ -133,6 +135,7 @@ impl Fix {
             allow: self.allow.clone(),
             password,
             force: self.force,
+            login: None,
             place: None,
         })
     }
