@@ -43,6 +43,9 @@ impl Cause for BusyScript {
             Some(p) if matches!(p.state, 'T' | 't') || p.cpu.is_some_and(|c| c < 0.5) => {
                 vec![Reason::rules_out("process", format!("pid {} is idle (state {})", p.pid, p.state))]
             }
+            None if case.ask.local && common::servers_here(case).is_some_and(|s| s.is_empty()) => {
+                vec![Reason::against("process", "no Redis process runs on this machine")]
+            }
             _ => Vec::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! The process is there and answers nobody: stopped, frozen, waiting for a disk, or busy with one command.
 
+use crate::cause::common::servers_here;
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
 use crate::evidence::client::Speaks;
@@ -61,7 +62,13 @@ impl Cause for Hung {
         if case.client.tls_offer.get().is_some_and(|t| t.handshake) {
             return vec![Reason::rules_out("tls-offer", "it answers when TLS is offered")];
         }
-        let Some(process) = case.holder().filter(|_| fits) else { return Vec::new() };
+        let Some(process) = case.holder().filter(|_| fits) else {
+            // Behind a proxy it may be one on another machine.
+            let none_here = fits && case.ask.local && servers_here(case).is_some_and(|s| s.is_empty());
+            return Vec::from_iter(
+                none_here.then(|| Reason::against("process", "no Redis process runs on this machine")),
+            );
+        };
         let name = format!("pid {}", process.pid);
         if let Some(how) = halted(process) {
             return vec![Reason::confirms("process", format!("{name} does not run: {how}"))];
