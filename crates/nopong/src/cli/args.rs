@@ -147,7 +147,10 @@ pub(super) struct Look {
 impl Look {
     /// Looks; says so on a terminal when it takes longer.
     pub(super) fn now(&self) -> Result<CaseFile, Fail> {
-        let progress = (!self.quiet).then(|| io::Progress::after_a_moment("looking …"));
+        let progress = (!self.quiet).then(|| match self.request.idle {
+            Some(limit) => io::Progress::counting_down("holding idle connections", limit),
+            None => io::Progress::after_a_moment("looking …"),
+        });
         let far = self.request.client_far.is_some() || self.request.server_far.is_some();
         let file = if far && self.request.target.problem.is_none() {
             probe::ends::look(&self.request).map_err(|why| no_look(&why))?

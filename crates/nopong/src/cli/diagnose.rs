@@ -1,10 +1,11 @@
 //! `nopong [diagnose] [TARGET]`: why is there no PONG.
 
-use super::args::{Asked, Shown};
+use super::args::{Asked, Shown, duration};
 use super::{Fail, Verb, exit};
 use crate::evidence::{CaseFile, bundle};
 use crate::{diagnosis, sys, text};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Its arguments.
 #[derive(Debug, Clone, clap::Args)]
@@ -14,6 +15,9 @@ pub(super) struct Diagnose {
     /// Judge a bundle of `nopong collect` instead of looking; - for stdin
     #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "server", "client", "askpass", "cloud"])]
     evidence: Option<PathBuf>,
+    /// Hold connections without a word for up to so long, and see which of them die
+    #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "evidence")]
+    idle: Option<Duration>,
     #[command(flatten)]
     shown: Shown,
 }
@@ -33,7 +37,14 @@ impl Verb for Diagnose {
     fn run(self) -> Result<u8, Fail> {
         let file = match &self.evidence {
             Some(path) => saved(path)?,
-            None => self.asked.look()?.now()?,
+            None => {
+                let mut look = self.asked.look()?;
+                if self.idle.is_some() && look.request.client_far.is_some() {
+                    return Err(Fail::usage("--idle does not reach through --from ssh: run nopong there"));
+                }
+                look.request.idle = self.idle;
+                look.now()?
+            }
         };
         self.shown.report(&file, &diagnosis::diagnose(&file))
     }

@@ -48,6 +48,7 @@ fn place(text: &str) -> Result<(String, Option<u16>), String> {
 impl Verb for Dials {
     const NAME: &'static str = "dials";
     const ABOUT: &'static str = "Who on this machine dials Redis, which address, and what becomes of it";
+    const EXITS: &'static str = exit::DIALS;
 
     fn run(self) -> Result<u8, Fail> {
         let wanted = self.wanted()?;

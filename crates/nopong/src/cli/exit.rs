@@ -69,6 +69,16 @@ pub const CONFIG: &str = codes!(
     "0   valid"
     "1   redis-server would refuse it";
 );
+/// Of `dials`.
+pub const DIALS: &str = codes!(
+    "0   looked, and nothing is wrong"
+    "1   a dialler that fails, or dials something else than its settings say";
+);
+/// Of `listen`.
+pub const LISTEN: &str = codes!(
+    "0   a client came"
+    "1   nobody came";
+);
 
 /// The exit code of a diagnosis.
 pub fn of(diagnosis: &Diagnosis) -> u8 {

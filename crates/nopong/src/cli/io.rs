@@ -58,6 +58,26 @@ impl Progress {
         progress
     }
 
+    /// Says it every second, with the time that is left.
+    pub(super) fn counting_down(text: &'static str, length: std::time::Duration) -> Self {
+        let mut progress = Self::shown_at_once();
+        if progress.terminal {
+            let (stop, stopped) = std::sync::mpsc::channel();
+            progress.stop = Some(stop);
+            progress.thread = Some(std::thread::spawn(move || {
+                let started = crate::sys::now();
+                let timeout = Err(std::sync::mpsc::RecvTimeoutError::Timeout);
+                let mut pause = MOMENT;
+                while stopped.recv_timeout(pause) == timeout {
+                    let left = length.saturating_sub(started.elapsed()).as_secs();
+                    line(&format!("{text}, {} min {:02} s left …", left / 60, left % 60));
+                    pause = std::time::Duration::from_secs(1);
+                }
+            }));
+        }
+        progress
+    }
+
     /// Says what [`Progress::say`] is given.
     pub(super) fn shown_at_once() -> Self {
         use std::io::IsTerminal as _;

@@ -49,6 +49,7 @@ impl Verb for Listen {
     const NAME: &'static str = "listen";
     const ABOUT: &'static str =
         "Stand in for Redis and show what an application really sends (never its password)";
+    const EXITS: &'static str = exit::LISTEN;
 
     fn run(self) -> Result<u8, Fail> {
         let tls = match (&self.cert, &self.key) {

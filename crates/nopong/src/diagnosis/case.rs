@@ -1,7 +1,7 @@
 //! The case file with what every cause wants to know of it: the symptom, and the instance in question.
 
 use super::{Stage, ends};
-use crate::evidence::client::{Dial, DialOutcome, Reply, Speaks, Talk, Tls, UnixPath};
+use crate::evidence::client::{Dial, DialOutcome, IdleEnd, Reply, Speaks, Talk, Tls, UnixPath};
 use crate::evidence::server::{Config, Listener, Process, Unit, UnixListener};
 use crate::evidence::{CaseFile, Says};
 use std::net::{IpAddr, SocketAddr};
@@ -45,6 +45,8 @@ pub enum Symptom {
     ErrorReply,
     /// PONG, but it cannot serve.
     NotReady,
+    /// PONG, but a connection held idle is dead when it is used again.
+    IdleCut,
     /// PONG.
     Pong,
 }
@@ -267,6 +269,24 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// The longest idle time that a connection outlived, and the shortest that one did not, in milliseconds.
+    pub(crate) fn idle_bounds(&self) -> Option<(Option<u64>, u64)> {
+        let rungs = &self.file.client.idle.get()?.rungs;
+        let dead = rungs.iter().filter(|r| r.end != IdleEnd::Alive).map(|r| r.idle_ms).min()?;
+        let alive = rungs.iter().filter(|r| r.end == IdleEnd::Alive && r.idle_ms < dead);
+        Some((alive.map(|r| r.idle_ms).max(), dead))
+    }
+
+    fn idle_limits(&self) -> String {
+        match self.idle_bounds() {
+            Some((Some(alive), dead)) => {
+                format!(" between {} and {} s", alive as f64 / 1e3, dead as f64 / 1e3)
+            }
+            Some((None, dead)) => format!(" within {} s", dead as f64 / 1e3),
+            None => String::new(),
+        }
+    }
+
     /// The symptom in one sentence.
     pub fn symptom_text(&self) -> String {
         let target = self.target();
@@ -293,6 +313,9 @@ impl<'a> Case<'a> {
                 format!("{target} answers with an error: {text}")
             }
             Symptom::NotReady => format!("{target} answers PONG but cannot serve"),
+            Symptom::IdleCut => {
+                format!("{target} answers PONG, but idle connections die{}", self.idle_limits())
+            }
             Symptom::Pong => format!("{target} answers PONG"),
         }
     }
@@ -375,8 +398,11 @@ fn symptom(file: &CaseFile) -> (Symptom, Stage) {
         return (Symptom::ErrorReply, stage);
     }
     if talk.pong() {
+        let cut = file.client.idle.get().is_some_and(|i| i.rungs.iter().any(|r| r.end != IdleEnd::Alive));
         return if not_ready(file, talk) {
             (Symptom::NotReady, Stage::Ready)
+        } else if cut {
+            (Symptom::IdleCut, Stage::Ready)
         } else {
             (Symptom::Pong, Stage::Ready)
         };

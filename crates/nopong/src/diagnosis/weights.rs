@@ -196,6 +196,7 @@ fn table(symptom: Symptom) -> &'static [Row] {
             ("loading", 5.0),
             ("mode-mismatch", 3.0),
         ],
+        Symptom::IdleCut => &[("idle-connection-cut", 80.0)],
         Symptom::Pong => &[],
     }
 }

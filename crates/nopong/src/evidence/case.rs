@@ -80,6 +80,8 @@ pub struct Client {
     pub neighbours: Seen<Vec<client::Neighbour>>,
     /// Cluster and Sentinel answers dialled.
     pub topology: Seen<client::Topology>,
+    /// Connections held idle.
+    pub idle: Seen<client::Idle>,
     /// Own limits.
     pub limits: Seen<client::Limits>,
     /// Own OUTPUT rules.
@@ -275,6 +277,7 @@ facts! {
     client protocol "protocol" "the conversation";
     client neighbours "neighbours" "other ports and addresses of the host";
     client topology "topology" "the addresses announced";
+    client idle "idle" "idle connections";
     client limits "limits" "the client's own limits";
     client firewall "client-firewall" "the client's own firewall";
     client syn "client-syn" "the handshakes on the client's wire";

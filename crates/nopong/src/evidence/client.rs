@@ -547,6 +547,53 @@ pub struct Announced {
     pub unresolved: bool,
 }
 
+/// Connections held idle (`--idle`).
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Idle {
+    /// One for each idle time, shortest first.
+    pub rungs: Vec<IdleRung>,
+    /// A new connection gave PONG when one of them had died.
+    pub fresh: Option<bool>,
+    /// The server was started anew meanwhile (INFO, uptime_in_seconds).
+    pub restarted: Option<bool>,
+}
+
+/// One connection held idle.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct IdleRung {
+    /// For so long, in milliseconds.
+    pub idle_ms: u64,
+    /// What became of it.
+    pub end: IdleEnd,
+    /// When that was known, in milliseconds since it was last used.
+    pub after_ms: f64,
+}
+
+/// What became of an idle connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum IdleEnd {
+    /// PONG.
+    Alive,
+    /// A FIN came.
+    Closed {
+        /// Before it was used again.
+        while_idle: bool,
+    },
+    /// A RST came.
+    Reset {
+        /// Before it was used again.
+        while_idle: bool,
+    },
+    /// No answer to PING, and none to its retransmissions.
+    Silent,
+    /// Anything else.
+    Other {
+        /// The error.
+        what: String,
+    },
+}
+
 /// The client's own limits.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Limits {

@@ -40,6 +40,38 @@ impl Says for client::Settings {
     }
 }
 
+impl Says for client::IdleEnd {
+    fn says(&self) -> String {
+        match self {
+            Self::Alive => "alive".to_owned(),
+            Self::Closed { while_idle: true } => "closed by the other end".to_owned(),
+            Self::Closed { while_idle: false } => "closed when used again".to_owned(),
+            Self::Reset { while_idle: true } => "reset by the other end".to_owned(),
+            Self::Reset { while_idle: false } => "reset when used again".to_owned(),
+            Self::Silent => "no answer when used again".to_owned(),
+            Self::Other { what } => what.clone(),
+        }
+    }
+}
+
+impl Says for client::IdleRung {
+    fn says(&self) -> String {
+        let idle = self.idle_ms as f64 / 1e3;
+        match self.end {
+            client::IdleEnd::Closed { while_idle: true } | client::IdleEnd::Reset { while_idle: true } => {
+                format!("{idle} s: {} after {:.1} s", self.end.says(), self.after_ms / 1e3)
+            }
+            _ => format!("{idle} s: {}", self.end.says()),
+        }
+    }
+}
+
+impl Says for client::Idle {
+    fn says(&self) -> String {
+        format!("idle connections, {}", join(&self.rungs, "none could be opened", Says::says))
+    }
+}
+
 impl Says for client::Name {
     fn says(&self) -> String {
         let addresses = || self.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

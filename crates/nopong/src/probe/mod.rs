@@ -44,6 +44,8 @@ pub struct Request {
     pub from: Vantage,
     /// `--from` another place was entered: the place we came from.
     pub home: Option<crate::vantage::Home>,
+    /// `--idle`: hold connections without a word for up to this long.
+    pub idle: Option<Duration>,
     /// Collect everything even with a PONG (for `collect`).
     pub everything: bool,
     /// `--from ssh:`: the nopong that dials.
@@ -91,6 +93,7 @@ impl Default for Request {
             home: None,
             light: false,
             everything: false,
+            idle: None,
             client_far: None,
             server_far: None,
             settings_there: false,
@@ -157,6 +160,9 @@ pub(crate) fn proceed(request: &Request, mut file: CaseFile) -> CaseFile {
         let healthy = Case::new(&file).symptom == Symptom::Pong;
         // Another company's API takes its seconds: asked beside everything else.
         let cloud = cloud::start(request, &file, healthy);
+        if healthy {
+            client::idle(request, &mut file);
+        }
         after_ladder(request, healthy, &mut file);
         if server_side {
             let local = file.ask.local;

@@ -2,6 +2,7 @@
 
 use crate::diagnosis::{Band, Bearing, Diagnosis, Finding, Reason, RungState, Stage};
 use crate::evidence::CaseFile;
+use crate::evidence::client::IdleEnd;
 
 /// The first line: what there is instead of a PONG, in plain words.
 pub(super) fn headline(file: &CaseFile, diagnosis: &Diagnosis) -> String {
@@ -15,6 +16,12 @@ pub(super) fn headline(file: &CaseFile, diagnosis: &Diagnosis) -> String {
     }
     if diagnosis.stage == Stage::Target {
         return format!("{url} is no address of a Redis: {}", diagnosis.symptom);
+    }
+    // There was a PONG; what fails comes later.
+    let late = file.client.idle.get().is_some_and(|i| i.rungs.iter().any(|r| r.end != IdleEnd::Alive));
+    if late && diagnosis.stage == Stage::Ready {
+        let says = diagnosis.causes.first().map_or(&diagnosis.symptom, |first| &first.title);
+        return format!("{url} answers PONG, and loses idle connections: {says}");
     }
     match diagnosis.causes.first() {
         Some(first) if first.band == Band::Confirmed => format!("{url} gives no PONG: {}", first.title),

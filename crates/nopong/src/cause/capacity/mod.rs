@@ -7,6 +7,7 @@ mod client_fds_exhausted;
 mod client_ports_exhausted;
 mod clients_exhausted;
 mod conntrack_full;
+mod idle_connection_cut;
 mod server_fds_exhausted;
 
 /// In the order of the examination.
@@ -17,4 +18,5 @@ pub static ALL: &[&dyn Cause] = &[
     &backlog_full::BacklogFull,
     &server_fds_exhausted::ServerFdsExhausted,
     &clients_exhausted::ClientsExhausted,
+    &idle_connection_cut::IdleConnectionCut,
 ];

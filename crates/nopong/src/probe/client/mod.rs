@@ -1,6 +1,7 @@
 //! The client's ladder: name, route, connect, TLS, conversation; each stage only when the one before let it.
 
 mod dial;
+mod idle;
 mod ladder;
 mod limits;
 mod name;
@@ -42,6 +43,13 @@ pub fn ladder(request: &Request, file: &CaseFile, client: &mut Client) {
         return;
     }
     ladder::climb(request, file, client);
+}
+
+/// Holds connections idle, where that was asked for and a PONG came.
+pub fn idle(request: &Request, file: &mut CaseFile) {
+    if let Some(limit) = request.idle {
+        file.client.idle = idle::look(request, limit, file);
+    }
 }
 
 /// What is worth a look only when something failed: resolvers one by one, neighbours, limits, a closed port's RST.
