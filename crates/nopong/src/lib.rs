@@ -11,6 +11,7 @@ pub mod diagnosis;
 pub mod dials;
 pub mod evidence;
 pub mod explain;
+pub mod kube;
 pub mod listen;
 pub mod plan;
 pub mod probe;

@@ -14,6 +14,7 @@ pub mod address;
 pub mod bind;
 pub mod capacity;
 pub mod client;
+mod cluster;
 pub(crate) mod common;
 pub mod firewall;
 pub mod health;

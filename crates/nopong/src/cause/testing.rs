@@ -315,3 +315,41 @@ pub(crate) fn silent(cause: &dyn Cause, file: &CaseFile) -> bool {
 pub(crate) fn first(file: &CaseFile) -> Option<(&'static str, Band)> {
     diagnose(file).causes.first().map(|f| (f.cause.meta().id, f.band))
 }
+
+/// The cluster's objects, as kubectl lists them, for a client in pod web/worker-1.
+pub(crate) fn in_cluster(mut file: CaseFile, objects: &serde_json::Value) -> CaseFile {
+    let mut cluster = crate::kube::Cluster::default();
+    let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
+    crate::kube::read(list.as_bytes(), &mut cluster).unwrap();
+    let client = crate::evidence::kube::Key { namespace: "web".to_owned(), name: "worker-1".to_owned() };
+    let question = crate::kube::Question {
+        host: file.ask.host.clone(),
+        port: file.ask.port,
+        client: Some(client),
+        ..Default::default()
+    };
+    file.client.kubernetes = seen(crate::kube::excerpt(&cluster, &question));
+    file
+}
+
+/// A pod of Kubernetes with that label `app`.
+pub(crate) fn pod(namespace: &str, name: &str, app: &str, ready: bool) -> serde_json::Value {
+    serde_json::json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": {"app": app}},
+        "spec": {"containers": [{"name": app, "image": app, "ports": [{"name": app, "containerPort": 6379}]}]},
+        "status": {"phase": "Running", "podIP": "10.244.1.5",
+            "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}],
+            "containerStatuses": [{"name": app, "ready": ready, "state": {"running": {}}}]}})
+}
+
+/// Service `redis` of that namespace for the pods `app=redis`, with an endpoint for `redis-0`.
+pub(crate) fn service(namespace: &str, ready: bool) -> Vec<serde_json::Value> {
+    let metadata = serde_json::json!({"name": "redis", "namespace": namespace, "labels": {"kubernetes.io/service-name": "redis"}});
+    vec![
+        serde_json::json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata,
+            "spec": {"clusterIP": "10.96.0.10", "selector": {"app": "redis"}, "ports": [{"port": 6379}]}}),
+        serde_json::json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": metadata,
+            "ports": [{"port": 6379}],
+            "endpoints": [{"addresses": ["10.244.1.5"], "conditions": {"ready": ready}, "targetRef": {"kind": "Pod", "name": "redis-0"}}]}),
+    ]
+}

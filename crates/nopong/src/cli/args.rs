@@ -1,8 +1,10 @@
 //! Arguments that several verbs share, and how they become a request.
 
+use super::kube::{Entrance, KubeArgs};
 use super::{Fail, cloud, exit, io};
 use crate::diagnosis::Diagnosis;
 use crate::evidence::{CaseFile, Why, client::Settings, scrub};
+use crate::probe::client::kubernetes::Objects;
 use crate::probe::{self, Request, TlsOptions};
 use crate::report::{self, Color, Format, Style};
 use crate::secret::Secret;
@@ -70,6 +72,8 @@ pub(super) struct Asked {
         action = clap::ArgAction::Append
     )]
     pub(super) cloud: Vec<String>,
+    #[command(flatten)]
+    pub(super) kube: KubeArgs,
 }
 
 /// A nopong that was started elsewhere, or why it was not.
@@ -168,11 +172,28 @@ impl Asked {
         let mut given = self.target.clone();
         let cloud = cloud::wanted(&self.cloud, &mut given)?;
         let (client_far, server_far) = self.far_ends();
-        let client_far = client_far.transpose().map_err(|why| no_look(&why))?;
+        let mut client_far = client_far.transpose().map_err(|why| no_look(&why))?;
+        let mut objects = self.kube.objects(&self.from, self.server.as_ref())?;
+        let (place, home) = match objects.client.clone().filter(|_| !objects.alone) {
+            Some(key) => match self.kube.enter(&key).map_err(|why| no_look(&why))? {
+                Entrance::Here(pid) => stand(&Vantage::Pid(pid))?,
+                Entrance::Far(far) => {
+                    client_far = Some(far);
+                    (Vantage::Local, None)
+                }
+                Entrance::None(why) => {
+                    // What the cluster says of it can be judged without a dial.
+                    io::say(&format!("nobody dials from pod {key}: {why}"));
+                    objects.alone = true;
+                    (Vantage::Local, None)
+                }
+            },
+            None if objects.alone => (Vantage::Local, None),
+            None => stand(&self.from)?,
+        };
         if client_far.is_some() && given.is_none() && (self.user.is_some() || self.askpass) {
-            return Err(Fail::usage("--user and --askpass with --from ssh: need a target"));
+            return Err(Fail::usage("--user and --askpass with --from ssh: or pod: need a target"));
         }
-        let (place, home) = stand(&self.from)?;
         let here = match place.pid() {
             Some(pid) => target::Surroundings::of_process(pid),
             None => target::Surroundings::read(),
@@ -203,14 +224,34 @@ impl Asked {
         request.from = place.clone();
         request.settings_there = client_far.is_some() && given.is_none();
         request.client_far = client_far;
+        let (near, server_far) = self.server_end(&objects, server_far)?;
         // Without the server's side there is still the client's: the reason is one of the unknowns.
         request.watch = server_far.is_some();
         request.server_far = server_far;
-        let near = self.server.clone().filter(|at| !matches!(at, Vantage::Ssh(_)));
+        request.server_here &= near.is_some() || objects.server.is_none();
+        request.kube = objects;
         let resolved = near.map(Vantage::resolve).transpose();
         request.server_at = resolved.map_err(|why| Fail::usage(format!("--server: {why}")))?;
         let place = crate::plan::Place { here, pid: place.pid() };
         Ok(Look { request, secrets, quiet: false, place })
+    }
+
+    /// The server's end: a place that is entered from here, or a nopong over there.
+    fn server_end(
+        &self,
+        objects: &Objects,
+        far: Option<FarEnd>,
+    ) -> Result<(Option<Vantage>, Option<FarEnd>), Fail> {
+        let near = self.server.clone().filter(|at| !matches!(at, Vantage::Ssh(_) | Vantage::Pod(..)));
+        let Some(key) = objects.server.as_ref().filter(|_| objects.saved.is_none()) else {
+            return Ok((near, far));
+        };
+        let entrance = self.kube.enter(key).map_err(|why| Fail::usage(format!("--server: {why}")))?;
+        Ok(match entrance {
+            Entrance::Here(pid) => (Some(Vantage::Pid(pid)), far),
+            Entrance::Far(there) => (near, Some(Ok(there))),
+            Entrance::None(why) => (near, Some(Err(why))),
+        })
     }
 
     /// Starts a nopong at each end that ssh reaches; at once, unless ssh may have something to ask.
@@ -309,9 +350,9 @@ mod tests {
     }
 
     #[test]
-    fn a_vantage_that_is_not_built_is_said() {
+    fn places_are_checked_before_anything_is_done() {
         assert!(vantage("local").is_ok());
-        assert!(vantage("pod:web-1").is_err_and(|e| e.contains("not built")));
+        assert!(vantage("pod:--foo").is_err_and(|e| e.contains("not a pod's name")));
         assert!(vantage("nowhere").is_err_and(|e| e.contains("not a place")));
     }
 }

@@ -36,7 +36,12 @@ impl Verb for Diagnose {
 
     fn run(self) -> Result<u8, Fail> {
         let file = match &self.evidence {
-            Some(path) => saved(path)?,
+            Some(path) => {
+                let mut file = saved(path)?;
+                let objects = self.asked.kube.objects(&self.asked.from, None)?;
+                crate::probe::client::kubernetes::beside(&mut file, &objects);
+                file
+            }
             None => {
                 let mut look = self.asked.look()?;
                 if self.idle.is_some() && look.request.client_far.is_some() {

@@ -12,6 +12,7 @@ pub mod exit;
 mod explain;
 mod fix;
 mod io;
+mod kube;
 mod listen;
 mod packaging;
 mod undo;

@@ -49,6 +49,8 @@ pub enum Symptom {
     IdleCut,
     /// PONG.
     Pong,
+    /// Nobody dialled: the cluster's objects alone are judged, and they show no obstacle.
+    NotDialled,
 }
 
 /// A case with its derived view.
@@ -291,6 +293,9 @@ impl<'a> Case<'a> {
     pub fn symptom_text(&self) -> String {
         let target = self.target();
         let dial = self.dial().map(|d| format!(": {}", d.how())).unwrap_or_default();
+        if let Some((.., says)) = foreseen(self.file) {
+            return format!("by the cluster's objects, {says}");
+        }
         match self.symptom {
             Symptom::Malformed => self.file.ask.problem.as_ref().map(|p| p.says.clone()).unwrap_or_default(),
             Symptom::NameNotFound => format!("the name {} does not resolve", self.file.ask.host),
@@ -317,6 +322,9 @@ impl<'a> Case<'a> {
                 format!("{target} answers PONG, but idle connections die{}", self.idle_limits())
             }
             Symptom::Pong => format!("{target} answers PONG"),
+            Symptom::NotDialled => {
+                format!("nobody dialled {target}, and the cluster's objects show no obstacle")
+            }
         }
     }
 }
@@ -355,6 +363,12 @@ pub(crate) fn takes(listener: &Listener, to: SocketAddr) -> bool {
     }
 }
 
+/// What a client in the cluster would see, where nobody there could be asked.
+fn foreseen(file: &CaseFile) -> Option<(Symptom, Stage, String)> {
+    let k8s = file.client.kubernetes.get().filter(|k| k.objects_only)?;
+    crate::kube::foresee::foresee(k8s, &file.ask.host, file.ask.port)
+}
+
 fn talk(file: &CaseFile) -> Option<&Talk> {
     let talks = file.client.protocol.get()?;
     talks.iter().find(|t| t.pong()).or(talks.first())
@@ -375,6 +389,12 @@ const HEALTH: &[&str] =
 fn symptom(file: &CaseFile) -> (Symptom, Stage) {
     if file.ask.problem.is_some() {
         return (Symptom::Malformed, Stage::Target);
+    }
+    if let Some((symptom, stage, _)) = foreseen(file) {
+        return (symptom, stage);
+    }
+    if file.client.kubernetes.get().is_some_and(|k| k.objects_only) {
+        return (Symptom::NotDialled, Stage::Connect);
     }
     if let Some(found) = before_talk(file) {
         return found;

@@ -49,6 +49,7 @@ struct Weighed {
 fn rank(case: &Case<'_>, ruled_out: &mut Vec<(&'static str, Reason)>) -> Vec<Finding> {
     let mut weighed = Vec::new();
     let lost = matches!(ends::journey(case.file), ends::Journey::Lost { .. });
+    let objects_only = case.client.kubernetes.get().is_some_and(|k| k.objects_only);
     for cause in cause::all() {
         let mut reasons = cause.weigh(case);
         if lost && matches!(cause.meta().category, Category::NotRunning | Category::Bind) {
@@ -57,7 +58,10 @@ fn rank(case: &Case<'_>, ruled_out: &mut Vec<(&'static str, Reason)>) -> Vec<Fin
         let prior = weights::prior(case.symptom, cause.meta().id);
         let confirmed = reasons.iter().any(|r| r.bearing == Bearing::Confirms);
         if let Some(out) = reasons.iter().find(|r| r.bearing == Bearing::RulesOut).filter(|_| !confirmed) {
-            ruled_out.push((cause.meta().id, out.clone()));
+            // Where nobody dialled, only the objects exclude anything: the symptom is inferred from them.
+            if out.cites == "kubernetes" || !objects_only {
+                ruled_out.push((cause.meta().id, out.clone()));
+            }
             continue;
         }
         let speaks_for = reasons.iter().any(|r| matches!(r.bearing, Bearing::Strong | Bearing::Confirms));

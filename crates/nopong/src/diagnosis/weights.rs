@@ -48,10 +48,15 @@ fn table(symptom: Symptom) -> &'static [Row] {
             ("resolver-unavailable", 5.0),
             ("container-crashing", 4.0),
             ("endpoint-moved", 4.0),
+            ("no-ready-endpoints", 2.0),
+            ("network-policy-blocks", 0.5),
         ],
-        Symptom::ResolverFailed => {
-            &[("resolver-unavailable", 60.0), ("name-not-found", 15.0), ("name-on-other-network", 12.0)]
-        }
+        Symptom::ResolverFailed => &[
+            ("resolver-unavailable", 60.0),
+            ("name-not-found", 15.0),
+            ("name-on-other-network", 12.0),
+            ("network-policy-blocks", 3.0),
+        ],
         Symptom::NoRoute => &[("host-unreachable", 90.0), ("client-firewall-blocks", 3.0)],
         Symptom::Refused => &[
             ("service-stopped", 27.0),
@@ -85,6 +90,8 @@ fn table(symptom: Symptom) -> &'static [Row] {
             ("endpoint-moved", 1.0),
             ("container-stopped", 1.0),
             ("port-not-published", 1.0),
+            ("no-ready-endpoints", 1.0),
+            ("network-policy-blocks", 0.5),
         ],
         Symptom::TimedOut => &[
             ("server-firewall-drops", 35.0),
@@ -98,6 +105,7 @@ fn table(symptom: Symptom) -> &'static [Row] {
             ("backlog-full", 3.0),
             ("conntrack-full", 1.5),
             ("hung", 1.0),
+            ("no-ready-endpoints", 0.5),
         ],
         Symptom::Unreachable => &[
             ("server-firewall-rejects", 35.0),
@@ -197,6 +205,6 @@ fn table(symptom: Symptom) -> &'static [Row] {
             ("mode-mismatch", 3.0),
         ],
         Symptom::IdleCut => &[("idle-connection-cut", 80.0)],
-        Symptom::Pong => &[],
+        Symptom::Pong | Symptom::NotDialled => &[],
     }
 }

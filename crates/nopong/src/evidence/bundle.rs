@@ -59,15 +59,21 @@ pub fn write(file: &CaseFile) -> Result<String, serde_json::Error> {
 /// For the fuzz target: reads, judges and writes in every format.
 #[doc(hidden)]
 pub fn fuzz_bundle(bytes: &[u8]) {
-    use crate::report::{self, Format, Style};
     let Ok(file) = read(bytes) else { return };
-    let diagnosis = crate::diagnosis::diagnose(&file);
+    fuzz_case(&file);
+}
+
+/// Judges a case file, writes it in every format, and reads it again.
+#[doc(hidden)]
+pub fn fuzz_case(file: &CaseFile) {
+    use crate::report::{self, Format, Style};
+    let diagnosis = crate::diagnosis::diagnose(file);
     for format in <Format as clap::ValueEnum>::value_variants() {
         let style = Style { verbose: true, ..Style::default() };
-        let text = report::write(*format, style, &file, &diagnosis);
+        let text = report::write(*format, style, file, &diagnosis);
         assert!(!text.contains('\x1b'), "{format:?} lets an escape through");
     }
-    let again = write(&file).map(|text| read(text.as_bytes()));
+    let again = write(file).map(|text| read(text.as_bytes()));
     assert!(matches!(again, Ok(Ok(_))), "what was read cannot be written and read again");
 }
 

@@ -1,6 +1,6 @@
 //! The case file: everything one diagnosis is made from, and what is saved in a bundle.
 
-use super::{Says, Seen, Why, client, cloud, ends, server};
+use super::{Says, Seen, Why, client, cloud, ends, kube, server};
 use serde::{Deserialize, Serialize};
 
 /// Version of the bundle format. Older versions load for ever.
@@ -90,6 +90,8 @@ pub struct Client {
     pub syn: Seen<ends::Handshakes>,
     /// The clouds' rules between both ends, one for each cloud whose listings were read (`--cloud`).
     pub cloud: Seen<Vec<cloud::Cloud>>,
+    /// The cluster's objects about the target.
+    pub kubernetes: Seen<kube::Kubernetes>,
 }
 
 /// Facts from the Redis host's side.
@@ -282,6 +284,7 @@ facts! {
     client firewall "client-firewall" "the client's own firewall";
     client syn "client-syn" "the handshakes on the client's wire";
     client cloud "cloud" "the cloud's firewall rules";
+    client kubernetes "kubernetes" "the cluster's objects";
     server standing "server-standing" "the Redis host's side";
     server syn "syn" "the handshakes on the Redis host's wire";
     server listener "listener" "listening sockets";

@@ -8,6 +8,7 @@ mod case;
 pub mod client;
 pub mod cloud;
 pub mod ends;
+pub mod kube;
 pub mod redact;
 mod says;
 mod scrub;

@@ -60,6 +60,8 @@ pub struct Request {
     pub before: Option<std::sync::Arc<firewall::Rules>>,
     /// `--cloud`: whose rules are read, and what was saved of them.
     pub cloud: Option<cloud::Wanted>,
+    /// The cluster whose objects are read.
+    pub kube: client::kubernetes::Objects,
 }
 
 /// TLS flags, as redis-cli has them.
@@ -100,12 +102,16 @@ impl Default for Request {
             watch: false,
             before: None,
             cloud: None,
+            kube: client::kubernetes::Objects::default(),
         }
     }
 }
 
 /// Looks from the client's side, and from the server's where that is this machine.
 pub fn look(request: &Request) -> CaseFile {
+    if let Some(file) = client::kubernetes::alone(request, empty(request)) {
+        return file;
+    }
     let started = sys::now();
     let mut file = proceed(request, begin(request));
     file.took_ms = started.elapsed().as_secs_f64() * 1e3;
@@ -208,6 +214,8 @@ fn ladder(request: &Request, file: &mut CaseFile) {
 fn after_ladder(request: &Request, healthy: bool, file: &mut CaseFile) {
     if (!healthy && !request.light) || request.everything {
         client::after_failure(request, file);
+    } else if request.kube.saved.is_some() || request.kube.live {
+        client::kubernetes::after_failure(request, file);
     }
 }
 

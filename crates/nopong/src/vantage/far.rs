@@ -27,8 +27,8 @@ pub struct Carrier {
     pub explain: fn(&Self, &str) -> Option<Why>,
     /// Variables of our environment that the carrier may see.
     pub keep: fn(&str) -> bool,
-    /// The carrier may ask a person for a password, who takes a while.
-    pub asks: bool,
+    /// It takes a while until the far shell answers: a person may be asked for a password, an image pulled.
+    pub slow: bool,
 }
 
 /// First word of the far shell's own line; what comes before it is a login's chatter.
@@ -37,8 +37,8 @@ const THERE: &str = "nopong-there-1 ";
 const CHATTER: usize = 200;
 /// Until the far shell answers: a connection of ssh with its own limit of 10 s, and a login.
 const CONNECT: Duration = Duration::from_secs(20);
-/// The same with a person who types a password.
-const CONNECT_ASKING: Duration = Duration::from_secs(120);
+/// The same with a person who types a password, or an image that is pulled.
+const CONNECT_SLOW: Duration = Duration::from_secs(120);
 /// Until the far nopong answers, its copy included: 12 MiB at 2 Mbit/s.
 const COPY: Duration = Duration::from_secs(60);
 /// Largest program that is copied.
@@ -105,7 +105,7 @@ impl Far {
         let mut argv = carrier.argv.clone();
         argv.push(format!("exec /bin/sh -c '{SCRIPT}'"));
         let mut pipe = Pipe::start(&argv, carrier.keep)?;
-        let until = sys::now() + if carrier.asks { CONNECT_ASKING } else { CONNECT };
+        let until = sys::now() + if carrier.slow { CONNECT_SLOW } else { CONNECT };
         let wish: &[u8] = if sudo { b"sudo\n" } else { b"plain\n" };
         let there = pipe.write(wish, until).and_then(|()| {
             for _ in 0..CHATTER {
@@ -284,7 +284,7 @@ mod tests {
             shell: "ssh db".to_owned(),
             explain,
             keep: |name| name == "PATH" || name == "TMPDIR",
-            asks: false,
+            slow: false,
         }
     }
 

@@ -10,6 +10,7 @@ mod ssh;
 
 pub use far::{Carrier, Far};
 pub use ssh::Host;
+pub mod kubectl;
 
 use crate::evidence::Why;
 use crate::evidence::ends::Place;
@@ -31,6 +32,8 @@ pub enum Vantage {
     Container(String),
     /// A machine that ssh reaches. Nothing of it can be entered: a nopong over there looks ([`Far`]).
     Ssh(Host),
+    /// A pod of Kubernetes: its namespace, where one was given, and its name.
+    Pod(Option<String>, String),
 }
 
 /// Where `ip netns` keeps its names (iproute2, NETNS_RUN_DIR).
@@ -39,13 +42,13 @@ const NETNS: &str = "/run/netns";
 const NAME_FILES: &[&str] = &["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"];
 
 impl Vantage {
-    /// `local`, `netns:NAME|PATH`, `pid:PID`, `container:NAME|ID`, `ssh:[user@]host`.
+    /// `local`, `netns:NAME|PATH`, `pid:PID`, `container:NAME|ID`, `ssh:[user@]host`, `pod:[NAMESPACE/]NAME`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let Some((kind, what)) = text.split_once(':') else {
             return match text {
                 "local" => Ok(Self::Local),
                 _ => Err(
-                    "not a place to look from: write local, netns:NAME, pid:PID, container:NAME or ssh:HOST"
+                    "not a place to look from: write local, netns:NAME, pid:PID, container:NAME, ssh:HOST or pod:NAME"
                         .to_owned(),
                 ),
             };
@@ -61,11 +64,9 @@ impl Vantage {
             },
             "container" => Ok(Self::Container(what.to_owned())),
             "ssh" => Host::parse(what).map(Self::Ssh),
-            "pod" => {
-                Err(format!("looking from `{kind}:` is not built in this version: run nopong there instead"))
-            }
+            "pod" => kubectl::pod_name(what).map(|(namespace, name)| Self::Pod(namespace, name)),
             _ => {
-                Err("not a place to look from: write local, netns:NAME, pid:PID, container:NAME or ssh:HOST"
+                Err("not a place to look from: write local, netns:NAME, pid:PID, container:NAME, ssh:HOST or pod:NAME"
                     .to_owned())
             }
         }
@@ -94,7 +95,7 @@ impl Vantage {
         match self {
             Self::Netns(path) => Some(path.clone()),
             Self::Pid(pid) => Some(PathBuf::from(format!("/proc/{pid}/ns/net"))),
-            Self::Local | Self::Container(_) | Self::Ssh(_) => None,
+            Self::Local | Self::Container(_) | Self::Ssh(_) | Self::Pod(..) => None,
         }
     }
 
@@ -122,7 +123,7 @@ impl Vantage {
                 let own = PathBuf::from("/etc/netns").join(path.file_name().unwrap_or_default());
                 NAME_FILES.iter().map(|f| (own.join(f.trim_start_matches("/etc/")), *f)).collect()
             }
-            Self::Local | Self::Container(_) | Self::Ssh(_) => return Ok(()),
+            Self::Local | Self::Container(_) | Self::Ssh(_) | Self::Pod(..) => return Ok(()),
         };
         // What this machine lacks as well as what is the same needs nothing laid over it.
         let theirs = |(from, to): (PathBuf, &'static str)| {

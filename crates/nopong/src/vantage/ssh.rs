@@ -78,7 +78,7 @@ impl Host {
             argv.extend(["-l".to_owned(), user.clone()]);
         }
         argv.extend(["--".to_owned(), self.host.clone()]);
-        Ok(Carrier { argv, asked: self.asked.clone(), shell: self.shell(), explain, keep, asks })
+        Ok(Carrier { argv, asked: self.asked.clone(), shell: self.shell(), explain, keep, slow: asks })
     }
 
     /// What a shell line for that machine begins with.

@@ -4,6 +4,8 @@
 use crate::cause::common::meta;
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
+use crate::evidence::kube::Service;
+use crate::kube::links;
 
 /// See the module.
 #[derive(Debug)]
@@ -17,6 +19,14 @@ static META: Meta = meta(
     &["settings"],
 );
 
+/// The Service whose link set the variable that was read.
+fn injector<'a>(case: &Case<'a>) -> Option<&'a Service> {
+    let k8s = case.file.client.kubernetes.get()?;
+    let settings = case.file.client.settings.get().map_or(&[][..], |s| s.found.as_slice());
+    let injected = settings.iter().find(|s| s.key.ends_with("_PORT") && s.value.contains("://"));
+    links::injected_by(k8s, injected.map_or("REDIS_PORT", |s| s.key.as_str()))
+}
+
 impl Cause for EnvCollision {
     fn meta(&self) -> &'static Meta {
         &META
@@ -25,7 +35,12 @@ impl Cause for EnvCollision {
     fn weigh(&self, case: &Case<'_>) -> Vec<Reason> {
         match &case.ask.problem {
             Some(problem) if problem.id == META.id => {
-                vec![Reason::confirms("settings", problem.says.clone())]
+                let by = injector(case).map(|s| {
+                    let value = links::value(s).unwrap_or_default();
+                    let says = format!("Service {} injects {value} into every container of its namespace (enableServiceLinks)", s.key);
+                    Reason::strong("kubernetes", says)
+                });
+                std::iter::once(Reason::confirms("settings", problem.says.clone())).chain(by).collect()
             }
             Some(_) => vec![Reason::rules_out("settings", "no injected variable was read")],
             None => Vec::new(),
@@ -51,6 +66,25 @@ impl Cause for EnvCollision {
     fn latent(&self, case: &Case<'_>) -> Option<Latent> {
         if case.symptom == Symptom::Malformed {
             return None;
+        }
+        if let Some((variable, service)) = case.client.kubernetes.get().and_then(links::collision) {
+            let value = links::value(service).unwrap_or_default();
+            let host = variable.replace("_PORT", "_HOST");
+            return Some(Latent {
+                place: Place::Warning,
+                title: format!(
+                    "Service {} sets {variable}={value} in the client's pod: an application that reads it as a number fails",
+                    service.key
+                ),
+                reasons: vec![
+                    Reason::strong(
+                        "kubernetes",
+                        format!("the pod sets {host} and not {variable}, and has its service links"),
+                    ),
+                    Reason::weak("kubernetes", format!("{variable} is {value} in it")),
+                ],
+                fix: self.fix(case),
+            });
         }
         let settings = case.client.settings.get()?;
         let injected =

@@ -4,6 +4,8 @@ use super::shared::{answered, dns_addresses, name, said};
 use crate::cause::common::{meta, sh, stands};
 use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
+use crate::evidence::kube::Key;
+use crate::kube::names;
 
 /// See the module.
 #[derive(Debug)]
@@ -23,6 +25,19 @@ pub(super) fn of_one_network(host: &str) -> bool {
             .any(|suffix| host.ends_with(suffix))
 }
 
+/// The name means a Service that is in no namespace of the cluster, and it is surely that cluster that is meant.
+fn no_service<'a>(case: &Case<'a>) -> Option<&'a Key> {
+    let k8s = case.file.client.kubernetes.get().filter(|_| surely_meant(case))?;
+    (names::missing(k8s) && names::elsewhere(k8s).is_empty()).then_some(k8s.means.as_ref())?
+}
+
+/// The cluster read is the one that the client dials: it stands in it, or somebody said so. What kubectl's context on a
+/// machine outside names may be another.
+pub(super) fn surely_meant(case: &Case<'_>) -> bool {
+    let asked = case.file.client.kubernetes.get().is_some_and(|k| k.objects_only);
+    asked || case.file.client.standing.get().is_some_and(|s| s.container.is_some())
+}
+
 impl Cause for NameNotFound {
     fn meta(&self) -> &'static Meta {
         &META
@@ -31,6 +46,13 @@ impl Cause for NameNotFound {
     fn weigh(&self, case: &Case<'_>) -> Vec<Reason> {
         if !matches!(case.symptom, Symptom::NameNotFound | Symptom::ResolverFailed) {
             return Vec::new();
+        }
+        if let Some(means) = no_service(case) {
+            let says = format!("no Service of the cluster is called {}, in whatever namespace", means.name);
+            return vec![
+                Reason::confirms("kubernetes", format!("there is no Service {means}")),
+                Reason::strong("kubernetes", says),
+            ];
         }
         let Some(name) = name(case) else { return Vec::new() };
         let heard: Vec<_> = name.resolvers.iter().filter(|r| answered(r)).collect();
@@ -72,6 +94,9 @@ impl Cause for NameNotFound {
     }
 
     fn title(&self, case: &Case<'_>) -> String {
+        if let Some(means) = no_service(case) {
+            return format!("there is no Service {means} in the cluster");
+        }
         let shown = crate::text::shown_str(&case.ask.host, 100);
         match name(case).map(dns_addresses) {
             Some(known) if !known.is_empty() => format!("only some of the resolvers know the name {shown}"),
@@ -80,6 +105,16 @@ impl Cause for NameNotFound {
     }
 
     fn fix(&self, case: &Case<'_>) -> Option<Fix> {
+        if let Some(means) = no_service(case) {
+            return Some(
+                Fix::new(Risk::Advice, "correct the name, or create the Service")
+                    .run(
+                        "see which Services there are",
+                        format!("kubectl -n {} get services", sh(&means.namespace)),
+                    )
+                    .step(format!("correct it {}", stands(case))),
+            );
+        }
         let host = sh(&case.ask.host);
         let fix = Fix::new(Risk::Advice, "correct the name, or make it known")
             .run("ask as the application does", format!("getent ahosts {host}"))

@@ -1,10 +1,12 @@
 //! The name exists, but on another network: a compose service, a pod's service name, a home's or a company's.
 
-use super::name_not_found::of_one_network;
+use super::name_not_found::{of_one_network, surely_meant};
 use super::shared::{answered, name};
-use crate::cause::common::meta;
+use crate::cause::common::{meta, stands};
 use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
+use crate::evidence::kube::Key;
+use crate::kube::names;
 
 /// See the module.
 #[derive(Debug)]
@@ -15,11 +17,18 @@ static META: Meta = meta(
     Category::Address,
     Stage::Resolve,
     "the name exists on another network only",
-    &["name", "settings"],
+    &["name", "settings", "kubernetes"],
 );
 
 /// Docker's resolver inside user-defined networks (libnetwork, resolver.go).
 const DOCKER_RESOLVER: &str = "127.0.0.11";
+
+/// The Service that the name means in a cluster, which is not there, and those of its name in other namespaces.
+fn namesakes<'a>(case: &Case<'a>) -> Option<(&'a Key, Vec<&'a Key>)> {
+    let k8s = case.file.client.kubernetes.get().filter(|k| names::missing(k))?;
+    let others = names::elsewhere(k8s);
+    Some((k8s.means.as_ref()?, others)).filter(|(_, others)| !others.is_empty())
+}
 
 impl Cause for NameOnOtherNetwork {
     fn meta(&self) -> &'static Meta {
@@ -29,6 +38,12 @@ impl Cause for NameOnOtherNetwork {
     fn weigh(&self, case: &Case<'_>) -> Vec<Reason> {
         if !matches!(case.symptom, Symptom::NameNotFound | Symptom::ResolverFailed) {
             return Vec::new();
+        }
+        if let Some((means, others)) = namesakes(case) {
+            let list: Vec<_> = others.iter().take(3).map(ToString::to_string).collect();
+            let says = format!("there is no Service {means}, and there is {}", list.join(" and "));
+            let bearing = if surely_meant(case) { Reason::confirms } else { Reason::strong };
+            return vec![bearing("kubernetes", says)];
         }
         let Some(name) = name(case) else { return Vec::new() };
         if !of_one_network(&name.asked) {
@@ -85,6 +100,12 @@ impl Cause for NameOnOtherNetwork {
     }
 
     fn title(&self, case: &Case<'_>) -> String {
+        if let Some((means, others)) = namesakes(case) {
+            return format!(
+                "Service {} is in namespace {}, not in {}",
+                means.name, others[0].namespace, means.namespace
+            );
+        }
         format!(
             "the name {} probably exists on another network only",
             crate::text::shown_str(&case.ask.host, 100)
@@ -92,6 +113,18 @@ impl Cause for NameOnOtherNetwork {
     }
 
     fn fix(&self, case: &Case<'_>) -> Option<Fix> {
+        if let Some((_, others)) = namesakes(case) {
+            let host = format!("{}.{}.svc", others[0].name, others[0].namespace);
+            return Some(
+                Fix::new(Risk::Advice, format!("dial {host}"))
+                    .run(
+                        "see which of them is meant",
+                        format!("kubectl get service -A --field-selector metadata.name={}", others[0].name),
+                    )
+                    .step(format!("then correct the name {}", stands(case)))
+                    .step("a password or certificate of the one namespace may not fit the other's server"),
+            );
+        }
         let container = case.client.standing.get().is_some_and(|s| s.container.is_some());
         let fix = Fix::new(Risk::Advice, "dial by a name that exists where the client stands");
         Some(if container {

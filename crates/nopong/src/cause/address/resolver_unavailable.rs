@@ -4,6 +4,7 @@ use super::shared::{answered, name, said};
 use crate::cause::common::meta;
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
+use crate::kube::path::path;
 
 /// See the module.
 #[derive(Debug)]
@@ -15,6 +16,12 @@ static META: Meta =
 /// A lookup that took longer than this was waiting for somebody (resolv.conf(5): the time-out is 5 s a server).
 const SLOW_MS: f64 = 1000.0;
 
+/// A network policy does not let the client ask: that nobody answers is then its consequence.
+fn kept_from_asking(case: &Case<'_>) -> bool {
+    let k8s = case.file.client.kubernetes.get();
+    k8s.and_then(|k| path(k, &case.ask.host, case.ask.port, None)).is_some_and(|p| p.dns_denied())
+}
+
 impl Cause for ResolverUnavailable {
     fn meta(&self) -> &'static Meta {
         &META
@@ -23,6 +30,12 @@ impl Cause for ResolverUnavailable {
     fn weigh(&self, case: &Case<'_>) -> Vec<Reason> {
         if !matches!(case.symptom, Symptom::NameNotFound | Symptom::ResolverFailed) {
             return Vec::new();
+        }
+        if kept_from_asking(case) {
+            return vec![Reason::weak(
+                "kubernetes",
+                "a network policy keeps the client from asking, whoever answers",
+            )];
         }
         let Some(name) = name(case) else { return Vec::new() };
         let mut reasons = Vec::new();

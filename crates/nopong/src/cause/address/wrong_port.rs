@@ -4,7 +4,7 @@ use crate::cause::common::{
     CLUSTER_BUS, directive, holder, is_redis, listing, meta, neighbours, redis_listeners, servers_here, sh,
     stands, url,
 };
-use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
+use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage, cluster};
 use crate::diagnosis::{Case, Symptom};
 use crate::evidence::client::{Neighbour, Reply, Speaks};
 
@@ -24,7 +24,7 @@ static META: Meta = Meta {
         Category::Address,
         Stage::Connect,
         "Redis is on another port of that host",
-        &["neighbours", "listener", "process"],
+        &["neighbours", "listener", "process", "kubernetes"],
     )
 };
 
@@ -134,6 +134,9 @@ impl Cause for WrongPort {
     }
 
     fn weigh(&self, case: &Case<'_>) -> Vec<Reason> {
+        if let Some(reasons) = cluster::port_reasons(case) {
+            return reasons;
+        }
         if matches!(case.symptom, Symptom::Silent | Symptom::Closed | Symptom::Reset | Symptom::NotRedis) {
             return bus(case).map(|(_, reasons)| reasons).unwrap_or_default();
         }
@@ -192,6 +195,9 @@ impl Cause for WrongPort {
     }
 
     fn title(&self, case: &Case<'_>) -> String {
+        if let Some(title) = cluster::port_title(case) {
+            return title;
+        }
         match right_port(case) {
             Some(port) if case.symptom == Symptom::Refused => {
                 format!("Redis is on port {port} there, and you dial {}", case.ask.port)
@@ -202,6 +208,9 @@ impl Cause for WrongPort {
     }
 
     fn fix(&self, case: &Case<'_>) -> Option<Fix> {
+        if let Some(fix) = cluster::port_fix(case) {
+            return Some(fix);
+        }
         let port = right_port(case)?;
         Some(
             Fix::new(Risk::Advice, format!("dial port {port}"))

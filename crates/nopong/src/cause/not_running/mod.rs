@@ -8,6 +8,7 @@ mod config_invalid;
 mod crashed;
 mod data_unloadable;
 mod disk_full;
+mod no_ready_endpoints;
 mod not_installed;
 mod oom_killed;
 mod port_taken;
@@ -20,6 +21,7 @@ mod tls_material_unusable;
 
 /// In the order of the examination.
 pub static ALL: &[&dyn Cause] = &[
+    &no_ready_endpoints::NoReadyEndpoints,
     &not_installed::NotInstalled,
     &service_masked::ServiceMasked,
     &service_stopped::ServiceStopped,

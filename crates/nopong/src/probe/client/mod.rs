@@ -2,6 +2,7 @@
 
 mod dial;
 mod idle;
+pub mod kubernetes;
 mod ladder;
 mod limits;
 mod name;
@@ -100,6 +101,7 @@ pub fn after_failure(request: &Request, file: &mut CaseFile) {
     }
     file.client.firewall = firewall.unwrap_or_default();
     file.client.limits = limits::look(file);
+    kubernetes::after_failure(request, file);
 }
 
 /// A connection came about, but what answered makes one wonder what else there is.

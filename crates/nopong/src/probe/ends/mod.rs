@@ -71,6 +71,9 @@ pub fn look(request: &Request) -> Result<CaseFile, Why> {
                 file.server = there.server;
             }
             finish(request, server, &mut file, &mut lost);
+            if Case::new(&file).symptom != Symptom::Pong || request.kube.live {
+                super::client::kubernetes::after_failure(request, &mut file);
+            }
         }
         None => {
             ladder(request, &mut file);
