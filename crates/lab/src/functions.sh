@@ -103,3 +103,23 @@ tls() { # CERTIFICATE [no|yes]: the server's only port speaks TLS; the second wo
   conf tls-cert-file $TLS/$1.crt; conf tls-key-file $TLS/$1.key; conf tls-ca-cert-file $TLS/ca.crt
   conf tls-auth-clients ${2:-no}
 }
+docker_up() { # (trees with Docker) dockerd in control groups of its own, with the image redis:8 of the tree's redis
+  local h
+  for h in /sys/fs/cgroup/*/; do mount -o remount,bind,rw,nosuid,nodev,noexec $h; done
+  mount -o remount,bind,rw /proc/sys
+  # The name server that Docker's own passes on to what it does not know: there is no such name.
+  dnsmasq -C /dev/null --user=root --no-resolv --no-hosts --local=/#/ --listen-address=$SERVER --bind-interfaces
+  echo "nameserver $SERVER" > /etc/resolv.conf
+  mkdir -p /var/lib/docker
+  mount -t tmpfs docker /var/lib/docker # overlay2 does not stand on the overlay that the machine stands on
+  systemctl start docker
+  tar -C /opt/image -c . | docker import -c 'CMD ["redis-server","--protected-mode","no"]' \
+    -c 'WORKDIR /data' -c 'EXPOSE 6379' - redis:8 >/dev/null
+}
+app() { # [OPTION…]: a container named app that only waits, as an application would stand there
+  docker run -d --name app "$@" redis:8 sleep infinity >/dev/null
+}
+compose() { # writes compose.yaml of stdin into /srv/shop, and brings it up; further words are for compose
+  mkdir -p /srv/shop; cd /srv/shop; cat > compose.yaml
+  docker compose "${@:-up}" -d --pull never 2>&1
+}

@@ -145,10 +145,14 @@ impl Instance {
         let copy = log.try_clone().map_err(|e| format!("cannot share a log: {e}"))?;
         // A control group of its own: nspawn's names below it are fixed and would collide.
         let group = format!("npl{}-{role}", self.record.slot);
-        let enter = "for h in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified /sys/fs/cgroup/memory; do \
-                     if [ -e $h/cgroup.procs ]; then mkdir -p $h/$0 && echo 0 > $h/$0/cgroup.procs; fi; done; exec \"$@\"";
+        let enter = "for h in /sys/fs/cgroup $1; do \
+                     if [ -e $h/cgroup.procs ]; then mkdir -p $h/$0 && echo 0 > $h/$0/cgroup.procs; fi; done; shift; exec \"$@\"";
+        let hierarchies: Vec<String> =
+            hierarchies(self.host).iter().map(|h| format!("/sys/fs/cgroup/{h}")).collect();
         let mut argv: Vec<String> =
-            ["sh", "-c", enter, &group, "setsid", "systemd-nspawn", "-q"].map(Into::into).into();
+            ["sh", "-c", enter, &group, &hierarchies.join(" "), "setsid", "systemd-nspawn", "-q"]
+                .map(Into::into)
+                .into();
         argv.push(format!("--directory={}", tree.display()));
         argv.push(format!("--network-namespace-path=/run/netns/{}", self.net.namespace(role)));
         argv.push(format!("--hostname={hostname}"));
@@ -168,6 +172,10 @@ impl Instance {
             ]
             .map(Into::into),
         );
+        if self.host.tree == "docker" {
+            // runc gives each container a key ring of its own; nspawn's filter knows no reason for that.
+            argv.push("--system-call-filter=@keyring".into());
+        }
         if let Some(binary) = nopong {
             argv.push(format!("--bind-ro={}:/usr/local/bin/nopong", binary.display()));
         }
@@ -343,6 +351,15 @@ impl Drop for Instance {
 /// Shell functions every step may use.
 const FUNCTIONS: &str = include_str!("functions.sh");
 
+/// Further hierarchies of version 1, in which Docker makes groups below the machine's own.
+const CONTROLLERS: &[&str] = &["blkio", "cpu", "cpuacct", "cpuset", "devices", "freezer", "pids"];
+
+/// The hierarchies in which a machine gets a group of its own.
+fn hierarchies(host: Host) -> Vec<&'static str> {
+    let all = ["systemd", "unified", "memory"].into_iter();
+    all.chain(CONTROLLERS.iter().copied().filter(|_| host.tree == "docker")).collect()
+}
+
 fn folder(slot: u8) -> PathBuf {
     Path::new(RUN).join(slot.to_string())
 }
@@ -404,18 +421,28 @@ pub fn sweep() {
 }
 
 fn remove(record: &Record) {
+    // What is frozen cannot die: a paused container.
+    thaw(&Path::new("/sys/fs/cgroup/freezer").join(Net { slot: record.slot }.namespace("server")));
     // The inits first: all of a machine dies with its init.
     for process in record.processes.iter().rev() {
         process.kill();
     }
     let net = Net { slot: record.slot };
     net.remove();
-    for hierarchy in ["", "systemd", "unified", "memory"] {
+    for hierarchy in ["", "systemd", "unified", "memory"].iter().chain(CONTROLLERS) {
         for role in ["server", "client", "router"] {
             remove_group(&Path::new("/sys/fs/cgroup").join(hierarchy).join(net.namespace(role)));
         }
     }
     let _ = fs::remove_dir_all(folder(record.slot));
+}
+
+/// Lets everything in a group and in those below it go on.
+fn thaw(group: &Path) {
+    let _ = fs::write(group.join("freezer.state"), "THAWED");
+    for entry in fs::read_dir(group).into_iter().flatten().flatten().filter(|e| e.path().is_dir()) {
+        thaw(&entry.path());
+    }
 }
 
 /// A control group and those below it, as soon as their dying processes have left.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::expect::{self, Report};
 use crate::instance::Instance;
-use crate::scenario::{Base, Expect, Scenario, VANTAGES, step};
+use crate::scenario::{Base, Expect, Scenario, VANTAGES, container, step};
 use crate::shell::Output;
 use crate::{Fail, tree};
 
@@ -118,17 +118,31 @@ fn perform(lab: &Instance, text: &str) -> Result<(), Fail> {
     if place == "lab" {
         return lab.special(script);
     }
-    let out = lab.exec(place, "root", script, STEP)?;
+    let out = match container(place) {
+        Some(name) => lab.exec("server", "root", &inside(name, script), STEP)?,
+        None => lab.exec(place, "root", script, STEP)?,
+    };
     if out.ok() { Ok(()) } else { Err(format!("step `{text}`: {}", out.brief())) }
 }
 
 pub fn ask(lab: &Instance, text: &str) -> Result<Output, Fail> {
     let (place, script) = step(text);
-    lab.exec(place, "app", script, CLIENT)
+    match container(place) {
+        Some(name) => lab.exec("server", "root", &inside(name, script), CLIENT),
+        None => lab.exec(place, "app", script, CLIENT),
+    }
+}
+
+/// The command that runs shell text in a container.
+fn inside(name: &str, script: &str) -> String {
+    format!("docker exec {name} sh -c '{}'", script.replace('\'', "'\\''"))
 }
 
 fn judged(lab: &Instance, scenario: &Scenario, expect: &Expect, vantage: &str) -> Result<Judged, Fail> {
-    let Some((_, role, user)) = VANTAGES.iter().find(|(name, ..)| *name == vantage) else {
+    // In a container nopong is not installed: it looks from the host, as root, from where the container stands.
+    let host = ("server-root", "server", "root");
+    let found = VANTAGES.iter().find(|(name, ..)| *name == vantage);
+    let Some((_, role, user)) = found.or(container(vantage).map(|_| &host)) else {
         return Err(format!("no vantage {vantage}"));
     };
     let fill = |text: &str| {
@@ -147,6 +161,7 @@ fn judged(lab: &Instance, scenario: &Scenario, expect: &Expect, vantage: &str) -
     argv.push("nopong".into());
     argv.extend(expect.verb.clone());
     argv.extend(["--format", "json"].map(Into::into));
+    argv.extend(container(vantage).iter().flat_map(|_| ["--from".to_owned(), vantage.to_owned()]));
     argv.extend(expect.args.iter().map(|a| fill(a)));
     if !expect.target.is_empty() {
         argv.push(fill(&expect.target));

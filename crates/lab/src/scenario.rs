@@ -201,8 +201,19 @@ fn spread<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Many, D::Error> {
     Ok(Many::Several(all.collect()))
 }
 
+/// The container of a place or vantage `container:NAME`.
+pub fn container(place: &str) -> Option<&str> {
+    place.strip_prefix("container:").filter(|name| !name.is_empty())
+}
+
 /// Machine and shell text of a step; a step without a prefix is the server's.
 pub fn step(text: &str) -> (&str, &str) {
+    if let Some((name, _)) = text.strip_prefix("container:").and_then(|t| t.split_once(": "))
+        && !name.contains(' ')
+    {
+        let place = "container:".len() + name.len();
+        return (&text[..place], &text[place + 2..]);
+    }
     for role in ["server", "client", "router", "sysctl-server", "sysctl-client", "sysctl-router", "lab"] {
         if let Some(rest) = text.strip_prefix(role).and_then(|t| t.strip_prefix(": ")) {
             return (role, rest);
@@ -259,7 +270,7 @@ fn check(scenario: &Scenario) -> Result<(), Fail> {
     }
     for run in &scenario.runs {
         for from in run.from.all() {
-            if !VANTAGES.iter().any(|(name, ..)| name == from) {
+            if !VANTAGES.iter().any(|(name, ..)| name == from) && container(from).is_none() {
                 return Err(format!("no vantage {from}"));
             }
         }
@@ -279,6 +290,7 @@ mod tests {
         assert_eq!(step("client: ip a"), ("client", "ip a"));
         assert_eq!(step("echo client: x"), ("server", "echo client: x"));
         assert_eq!(step("sysctl-client: net.x=1"), ("sysctl-client", "net.x=1"));
+        assert_eq!(step("container:app: redis-cli ping"), ("container:app", "redis-cli ping"));
     }
 
     #[test]

@@ -31,15 +31,32 @@ apt-get clean; rm -rf /var/lib/apt/lists/* /usr/share/doc /usr/share/man /usr/sh
 command -v redis-server && command -v firewall-cmd && id app
 ";
 
+/// Docker's own services stay down: the lab starts dockerd by hand, in control groups of its own. The image of its
+/// containers is this tree's redis with what it links to, and a shell.
+const DOCKER: &str = include_str!("docker-image.sh");
+
 pub struct Recipe {
     pub name: &'static str,
     suite: &'static str,
     extra: &'static str,
+    /// Run after [`FINISH`].
+    after: &'static str,
 }
 
 pub const RECIPES: &[Recipe] = &[
-    Recipe { name: "bookworm", suite: "bookworm", extra: "" },
-    Recipe { name: "trixie", suite: "trixie", extra: ",valkey-server,valkey-sentinel,valkey-tools" },
+    Recipe { name: "bookworm", suite: "bookworm", extra: "", after: "" },
+    Recipe {
+        name: "trixie",
+        suite: "trixie",
+        extra: ",valkey-server,valkey-sentinel,valkey-tools",
+        after: "",
+    },
+    Recipe {
+        name: "docker",
+        suite: "trixie",
+        extra: ",docker.io,docker-cli,docker-compose,psmisc",
+        after: DOCKER,
+    },
 ];
 
 /// What a scenario may name: a tree, and which server runs in it.
@@ -74,6 +91,13 @@ pub const HOSTS: &[Host] = &[
         unit: "valkey-server",
         conf: "/etc/valkey/valkey.conf",
         cli: "valkey-cli",
+    },
+    Host {
+        name: "trixie-docker",
+        tree: "docker",
+        unit: "redis-server",
+        conf: "/etc/redis/redis.conf",
+        cli: "redis-cli",
     },
 ];
 
@@ -115,6 +139,7 @@ fn make(recipe: &Recipe, path: &Path) -> Result<(), Fail> {
     argv.extend(mirror.as_deref());
     shell::must(Duration::from_secs(600), &argv, "")?;
     shell::must(Duration::from_secs(300), &["chroot", &dir, "sh", "-s"], FINISH)?;
+    shell::must(Duration::from_secs(300), &["chroot", &dir, "bash", "-es"], recipe.after)?;
     for entry in fs::read_dir(CACHE).into_iter().flatten().flatten() {
         // Trees of older recipes: nobody boots them any more.
         let file = entry.file_name();
@@ -128,7 +153,7 @@ fn make(recipe: &Recipe, path: &Path) -> Result<(), Fail> {
 
 /// FNV-1a over everything that shapes the tree.
 fn stamp(recipe: &Recipe) -> u64 {
-    [recipe.suite, COMMON, recipe.extra, FINISH]
+    [recipe.suite, COMMON, recipe.extra, FINISH, recipe.after]
         .iter()
         .flat_map(|s| s.bytes())
         .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))

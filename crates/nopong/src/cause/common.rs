@@ -45,7 +45,8 @@ pub(crate) fn binds_loopback_only(bind: &str) -> bool {
 
 /// A server that is installed on the machine dialled and does not run: reason enough for most symptoms.
 pub(crate) fn down_here(case: &Case<'_>) -> Option<Reason> {
-    if !case.file.ask.local || servers_here(case).is_none_or(|s| !s.is_empty()) {
+    let inside = super::containers::own_loopback(case);
+    if !case.file.ask.local || inside || servers_here(case).is_none_or(|s| !s.is_empty()) {
         return None;
     }
     let units = &case.file.server.unit.get()?.units;

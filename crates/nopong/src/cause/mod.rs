@@ -16,6 +16,7 @@ pub mod capacity;
 pub mod client;
 mod cluster;
 pub(crate) mod common;
+pub(crate) mod containers;
 pub mod firewall;
 pub mod health;
 pub mod not_running;

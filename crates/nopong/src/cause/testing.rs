@@ -3,6 +3,7 @@
 use super::{Bearing, Cause};
 use crate::diagnosis::{Band, Case, diagnose};
 use crate::evidence::client::{Dial, DialOutcome, Reply, Speaks, Talk};
+use crate::evidence::containers::{Attachment, Container, Published};
 use crate::evidence::ends::{Handshake, Handshakes, Place};
 use crate::evidence::server::{
     Address, Config, Death, DeathKind, Listener, Listeners, Logs, Process, Setting, Unit, Units,
@@ -352,4 +353,57 @@ pub(crate) fn service(namespace: &str, ready: bool) -> Vec<serde_json::Value> {
             "ports": [{"port": 6379}],
             "endpoints": [{"addresses": ["10.244.1.5"], "conditions": {"ready": ready}, "targetRef": {"kind": "Pod", "name": "redis-0"}}]}),
     ]
+}
+
+/// Adds a running Redis container `redis`, 172.17.0.2, changed by `edit`.
+pub(crate) fn with_container(mut file: CaseFile, edit: impl FnOnce(&mut Container)) -> CaseFile {
+    let mut all = file.server.container.get().cloned().unwrap_or_default();
+    let mut container = Container {
+        id: format!("{:064x}", all.found.len() + 1),
+        name: "redis".to_owned(),
+        image: "redis:8".to_owned(),
+        command: vec!["redis-server".to_owned()],
+        redis: true,
+        status: "running".to_owned(),
+        policy: "no".to_owned(),
+        network_mode: "bridge".to_owned(),
+        networks: vec![attached("bridge", "172.17.0.2", &[])],
+        ..Container::default()
+    };
+    edit(&mut container);
+    all.engine = "Docker 26.1.5".to_owned();
+    all.total += 1;
+    all.found.push(container);
+    file.server.container = seen(all);
+    file
+}
+
+/// An attachment to a network with these names there.
+pub(crate) fn attached(network: &str, address: &str, names: &[&str]) -> Attachment {
+    Attachment {
+        network: network.to_owned(),
+        addresses: address.parse().into_iter().collect(),
+        names: names.iter().map(|n| (*n).to_owned()).collect(),
+    }
+}
+
+/// Publishes port 6379 of the container there.
+pub(crate) fn publish(container: &mut Container, at: &str) {
+    container.ports = vec![Published { inside: 6379, at: Some(at.parse().unwrap()) }];
+}
+
+/// The client stands in a container `app` on that network.
+pub(crate) fn from_container(mut file: CaseFile, network: &str) -> CaseFile {
+    file.client.container = seen(Container {
+        id: "a".repeat(64),
+        name: "app".to_owned(),
+        status: "running".to_owned(),
+        network_mode: network.to_owned(),
+        networks: vec![attached(network, "172.18.0.9", &["app"])],
+        ..Container::default()
+    });
+    let standing = file.client.standing.get().cloned().unwrap_or_default();
+    let container = Some("a Docker container".to_owned());
+    file.client.standing = seen(crate::evidence::client::Standing { container, ..standing });
+    file
 }

@@ -228,10 +228,14 @@ impl Asked {
         // Without the server's side there is still the client's: the reason is one of the unknowns.
         request.watch = server_far.is_some();
         request.server_far = server_far;
+        if let Some(Vantage::Container(name)) = &near {
+            request.server_container = Some(name.clone());
+        }
         request.server_here &= near.is_some() || objects.server.is_none();
         request.kube = objects;
-        let resolved = near.map(Vantage::resolve).transpose();
-        request.server_at = resolved.map_err(|why| Fail::usage(format!("--server: {why}")))?;
+        let resolved = near.map(Vantage::resolve_server).transpose();
+        request.server_at = resolved.map_err(|why| Fail::usage(format!("--server: {why}")))?.flatten();
+        request.server_here &= request.server_at.is_some() || request.server_container.is_none();
         let place = crate::plan::Place { here, pid: place.pid() };
         Ok(Look { request, secrets, quiet: false, place })
     }

@@ -47,6 +47,7 @@ fn table(symptom: Symptom) -> &'static [Row] {
             ("url-malformed", 8.0),
             ("resolver-unavailable", 5.0),
             ("container-crashing", 4.0),
+            ("container-stopped", 3.0),
             ("endpoint-moved", 4.0),
             ("no-ready-endpoints", 2.0),
             ("network-policy-blocks", 0.5),

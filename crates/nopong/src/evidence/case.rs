@@ -1,5 +1,6 @@
 //! The case file: everything one diagnosis is made from, and what is saved in a bundle.
 
+use super::containers::{Container, Containers};
 use super::{Says, Seen, Why, client, cloud, ends, kube, server};
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +93,8 @@ pub struct Client {
     pub cloud: Seen<Vec<cloud::Cloud>>,
     /// The cluster's objects about the target.
     pub kubernetes: Seen<kube::Kubernetes>,
+    /// The container it stands in, as the engine tells of it.
+    pub container: Seen<Container>,
 }
 
 /// Facts from the Redis host's side.
@@ -130,6 +133,8 @@ pub struct Server {
     pub standing: Seen<client::Standing>,
     /// The handshakes on the Redis host's wire while the client dialled from elsewhere.
     pub syn: Seen<ends::Handshakes>,
+    /// Containers that may be the target.
+    pub container: Seen<Containers>,
 }
 
 /// Everything a diagnosis is made from.
@@ -285,6 +290,7 @@ facts! {
     client syn "client-syn" "the handshakes on the client's wire";
     client cloud "cloud" "the cloud's firewall rules";
     client kubernetes "kubernetes" "the cluster's objects";
+    client container "client-container" "the client's own container";
     server standing "server-standing" "the Redis host's side";
     server syn "syn" "the handshakes on the Redis host's wire";
     server listener "listener" "listening sockets";
@@ -301,4 +307,5 @@ facts! {
     server drop "drop" "the kernel's drop reason";
     server mac "mac" "SELinux and AppArmor";
     server inside "inside" "the server asked through a side door";
+    server container "container" "containers";
 }

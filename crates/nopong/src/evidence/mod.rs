@@ -7,6 +7,7 @@ pub mod bundle;
 mod case;
 pub mod client;
 pub mod cloud;
+pub mod containers;
 pub mod ends;
 pub mod kube;
 pub mod redact;

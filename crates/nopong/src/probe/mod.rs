@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod cloud;
+mod containers;
 pub mod ends;
 pub mod firewall;
 pub mod handshakes;
@@ -42,6 +43,8 @@ pub struct Request {
     pub server_at: Option<crate::vantage::Vantage>,
     /// `--from`: where the client stands.
     pub from: Vantage,
+    /// `--server container:NAME`: that one is meant, whether it runs or not.
+    pub server_container: Option<String>,
     /// `--from` another place was entered: the place we came from.
     pub home: Option<crate::vantage::Home>,
     /// `--idle`: hold connections without a word for up to this long.
@@ -92,6 +95,7 @@ impl Default for Request {
             server_here: false,
             server_at: None,
             from: Vantage::Local,
+            server_container: None,
             home: None,
             light: false,
             everything: false,
@@ -191,6 +195,9 @@ pub(crate) fn proceed(request: &Request, mut file: CaseFile) -> CaseFile {
         if let Some(cloud) = cloud {
             file.client.cloud = cloud.join().unwrap_or_default();
         }
+        if containers::wanted(request, &file, healthy) {
+            containers::look(request, &mut file);
+        }
     }
     file
 }
@@ -240,8 +247,8 @@ fn go_to_server(request: &Request, local: bool) -> Result<(), Why> {
 /// Whether the Redis host's side can be changed from here: it is this machine, in whatever network namespace.
 pub fn may_change(request: &Request) -> Result<(), String> {
     match &request.server_at {
-        None | Some(Vantage::Local | Vantage::Netns(_)) => Ok(()),
-        Some(_) => Err("changes are made on the Redis host itself: run nopong fix there".to_owned()),
+        None | Some(Vantage::Local | Vantage::Netns(_)) if request.server_container.is_none() => Ok(()),
+        _ => Err("changes are made on the Redis host itself: run nopong fix there".to_owned()),
     }
 }
 

@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "this module is the fence")]
 
 pub mod conf;
+pub mod local_http;
 pub mod names;
 pub mod namespaces;
 pub mod net;

@@ -1,5 +1,6 @@
 //! What is to be dialled, and where that was said.
 
+mod compose;
 mod correct;
 mod expand;
 mod files;
@@ -8,6 +9,7 @@ mod settings;
 mod tree;
 mod url;
 
+pub use compose::compose_service;
 pub use correct::{Correction, correct, hidden, shown_line};
 pub use files::{redis_services, service_at};
 pub use mask::redacted as redact;

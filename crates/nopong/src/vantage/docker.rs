@@ -1,58 +1,144 @@
-//! The main process of a container, asked of Docker's or Podman's API socket (Docker Engine API 1.24 and later).
+//! Docker's and Podman's API sockets (Docker Engine API 1.24 and later, which both speak): where they are, and how
+//! they are asked. Nothing is changed: every request is a GET.
 
 use crate::evidence::Why;
 use crate::sys;
-use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixStream;
+use serde_json::Value;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Sockets in the usual places.
-const SOCKETS: &[&str] = &["/run/docker.sock", "/var/run/docker.sock", "/run/podman/podman.sock"];
-/// Limit of one question.
+/// Limit of one question. A daemon that is well answers within milliseconds.
 const LIMIT: Duration = Duration::from_secs(2);
-/// An inspect answer has some 10 KiB.
-const MAX: u64 = 1 << 20;
+/// An inspect answer has some 10 KiB, the list of a busy host some hundred.
+const MAX: usize = 4 << 20;
 
-/// Asks every socket there is for a container of that name or id.
-pub(super) fn main_pid(name: &str) -> Result<u32, Why> {
+/// The sockets to ask, in the order in which the docker command would look; and what names an engine that cannot be
+/// asked this way.
+pub(crate) fn sockets() -> (Vec<PathBuf>, Vec<String>) {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    let mut unread = Vec::new();
+    match sys::env("DOCKER_HOST").filter(|v| !v.is_empty()) {
+        Some(host) => match host.strip_prefix("unix://") {
+            Some(path) => paths.push(PathBuf::from(path)),
+            None => {
+                let shown = crate::text::shown_str(&crate::target::redact(&host), 100);
+                unread.push(format!("DOCKER_HOST is {shown}: only a unix socket is asked"));
+            }
+        },
+        None => {
+            // Rootless engines; under sudo those of the user who called it.
+            let sudo = sys::env("SUDO_UID").filter(|u| u.bytes().all(|b| b.is_ascii_digit()));
+            let runtime = sys::env("XDG_RUNTIME_DIR").or(sudo.map(|uid| format!("/run/user/{uid}")));
+            if let Some(runtime) = runtime.filter(|r| r.starts_with('/')) {
+                paths.push(PathBuf::from(&runtime).join("docker.sock"));
+                paths.push(PathBuf::from(&runtime).join("podman/podman.sock"));
+            }
+        }
+    }
+    paths.extend(["/run/docker.sock", "/var/run/docker.sock", "/run/podman/podman.sock"].map(PathBuf::from));
+    let mut seen = Vec::new();
+    paths.retain(|path| match sys::stat(path) {
+        // /var/run is /run on most systems: one socket, asked once.
+        Ok(found) => {
+            let id = (found.dev(), found.ino());
+            let fresh = !seen.contains(&id);
+            seen.push(id);
+            fresh
+        }
+        // A folder that may not be entered holds one, perhaps.
+        Err(e) => e.kind() == std::io::ErrorKind::PermissionDenied,
+    });
+    (paths, unread)
+}
+
+/// No dockerd runs behind the socket, which systemd holds in its stead: to connect would start it, and a look
+/// changes nothing.
+pub(crate) fn asleep(socket: &Path) -> bool {
+    let docker = socket.file_name().is_some_and(|n| n == "docker.sock");
+    let system = socket.starts_with("/run/docker.sock") || socket.starts_with("/var/run/docker.sock");
+    docker && system && sys::stat("/run/systemd/system").is_ok() && !runs("dockerd")
+}
+
+fn runs(comm: &str) -> bool {
+    sys::list("/proc", 200_000).unwrap_or_default().iter().any(|name| {
+        let name = name.to_string_lossy();
+        name.bytes().all(|b| b.is_ascii_digit())
+            && sys::read_text(format!("/proc/{name}/comm"), 64).is_ok_and(|c| c.trim_end() == comm)
+    })
+}
+
+/// Asks for a path; none when the engine says 404.
+pub(crate) fn ask(socket: &Path, path: &str, max: usize) -> Result<Option<Vec<u8>>, Why> {
+    let shown = crate::text::shown_str(&socket.to_string_lossy(), 200);
+    let answer = sys::local_http::get(socket, path, sys::now() + LIMIT, max)?;
+    match answer.status {
+        200 => Ok(Some(answer.body)),
+        404 => Ok(None),
+        status => {
+            // Both say {"message": "…"}.
+            let said: Option<Value> = serde_json::from_slice(&answer.body).ok();
+            let said = said.as_ref().and_then(|v| v.get("message")?.as_str());
+            let said = crate::text::shown_str(said.unwrap_or("without a reason"), 200);
+            Err(Why::Failed { what: format!("{shown} answers {status}: {said}") })
+        }
+    }
+}
+
+/// The same as JSON. Depth is bounded by the parser (128).
+pub(crate) fn json(socket: &Path, path: &str) -> Result<Option<Value>, Why> {
+    let Some(body) = ask(socket, path, MAX)? else { return Ok(None) };
+    let shown = crate::text::shown_str(&socket.to_string_lossy(), 200);
+    serde_json::from_slice(&body)
+        .map(Some)
+        .map_err(|_| Why::Garbled { what: format!("{shown} does not answer in JSON, or not to its end") })
+}
+
+/// A name or an id as the API takes it in a path.
+pub(crate) fn is_name(name: &str) -> bool {
     let shape = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-    if name.is_empty() || name.len() > 128 || !name.chars().all(shape) {
+    !name.is_empty() && name.len() <= 128 && name.chars().all(shape)
+}
+
+/// Asks every socket there is for a container of that name or id: its main process, or its status when it has none.
+pub(super) fn main_pid(name: &str) -> Result<Result<u32, String>, Why> {
+    if !is_name(name) {
         return Err(Why::Failed {
             what: format!("{} is not a container's name", crate::text::shown_str(name, 60)),
         });
     }
     let mut last = Why::Missing { what: "a Docker or Podman API socket".to_owned() };
-    for socket in SOCKETS.iter().filter(|s| sys::stat(s).is_ok()) {
-        match inspect(socket, name) {
-            Ok(pid) => return Ok(pid),
+    for socket in sockets().0 {
+        if asleep(&socket) {
+            last = Why::Failed { what: "dockerd does not run: systemctl start docker".to_owned() };
+            continue;
+        }
+        match json(&socket, &format!("/containers/{name}/json")) {
+            Ok(Some(found)) => {
+                let status = found["State"]["Status"].as_str().unwrap_or("not running");
+                return Ok(match found["State"]["Pid"].as_u64() {
+                    Some(pid @ 1..=0x7fff_ffff) if status != "restarting" => Ok(pid as u32),
+                    _ => Err(crate::text::shown_str(status, 40)),
+                });
+            }
+            Ok(None) => {
+                last = Why::Missing { what: format!("container {name} (docker ps -a lists them)") };
+            }
             Err(why) => last = why,
         }
     }
     Err(last)
 }
 
-fn inspect(socket: &str, name: &str) -> Result<u32, Why> {
-    let failed = |e: std::io::Error| sys::why(socket, &e);
-    let mut stream = UnixStream::connect(socket).map_err(failed)?;
-    stream.set_read_timeout(Some(LIMIT)).map_err(failed)?;
-    stream.set_write_timeout(Some(LIMIT)).map_err(failed)?;
-    // HTTP/1.0: the answer ends with the connection and is not chunked.
-    let request = format!("GET /containers/{name}/json HTTP/1.0\r\nHost: docker\r\n\r\n");
-    stream.write_all(request.as_bytes()).map_err(failed)?;
-    let mut answer = Vec::new();
-    stream.take(MAX).read_to_end(&mut answer).map_err(failed)?;
-    let garbled = || Why::Garbled { what: format!("{socket} answers no JSON") };
-    let split = answer.windows(4).position(|w| w == b"\r\n\r\n").ok_or_else(garbled)?;
-    let (head, body) = answer.split_at(split);
-    if head.starts_with(b"HTTP/1.0 404") || head.starts_with(b"HTTP/1.1 404") {
-        return Err(Why::Missing { what: format!("container {name}") });
-    }
-    let body: serde_json::Value = serde_json::from_slice(body.trim_ascii_start()).map_err(|_| garbled())?;
-    match body["State"]["Pid"].as_u64() {
-        Some(pid @ 1..=0x7fff_ffff) => Ok(pid as u32),
-        _ => {
-            let status = body["State"]["Status"].as_str().unwrap_or("not running");
-            Err(Why::Failed { what: format!("container {name} is {}", crate::text::shown_str(status, 40)) })
+#[cfg(test)]
+mod tests {
+    use super::is_name;
+
+    #[test]
+    fn names_cannot_leave_the_path() {
+        assert!(is_name("shop-redis-1") && is_name("6b382f9f6135"));
+        for bad in ["", "a/b", "a b", "a?all=1", "a\r\nX: y", &"a".repeat(200)] {
+            assert!(!is_name(bad), "{bad:?}");
         }
     }
 }

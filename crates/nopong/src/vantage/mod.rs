@@ -4,7 +4,7 @@
 //! working directory; no tool is needed inside its container. Entering another namespace needs root
 //! (CAP_SYS_ADMIN); a process of our own namespace needs no right beyond reading its environment.
 
-mod docker;
+pub(crate) mod docker;
 mod far;
 mod ssh;
 
@@ -75,11 +75,25 @@ impl Vantage {
     /// A container becomes the process that runs in it.
     pub fn resolve(self) -> Result<Self, Why> {
         match self {
-            Self::Container(name) => docker::main_pid(&name).map(Self::Pid),
+            Self::Container(name) => match docker::main_pid(&name)? {
+                Ok(pid) => Ok(Self::Pid(pid)),
+                Err(status) => Err(Why::Failed {
+                    what: format!("container {name} is {status}: only in a running one can one stand"),
+                }),
+            },
             Self::Pid(pid) if sys::stat(format!("/proc/{pid}")).is_err() => {
                 Err(Why::Missing { what: format!("process {pid}") })
             }
             other => Ok(other),
+        }
+    }
+
+    /// The same for the Redis host's side: a container that is there and does not run is no place to enter, but its
+    /// engine tells of it.
+    pub fn resolve_server(self) -> Result<Option<Self>, Why> {
+        match self {
+            Self::Container(name) => Ok(docker::main_pid(&name)?.ok().map(Self::Pid)),
+            other => other.resolve().map(Some),
         }
     }
 
@@ -125,12 +139,20 @@ impl Vantage {
             }
             Self::Local | Self::Container(_) | Self::Ssh(_) | Self::Pod(..) => return Ok(()),
         };
-        // What this machine lacks as well as what is the same needs nothing laid over it.
-        let theirs = |(from, to): (PathBuf, &'static str)| {
-            let (theirs, ours) = (sys::read(from, 64 << 10).ok()?, sys::read(to, 64 << 10).ok()?);
-            (theirs != ours).then_some((theirs, to))
+        const MAX: usize = 64 << 10;
+        let theirs = |from: &PathBuf, to: &str| match sys::read(from, MAX) {
+            Ok(text) => Some(text),
+            // Without the file musl and most images' glibc read the hosts file, then ask the name servers.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && to.ends_with("nsswitch.conf") => {
+                self.pid().map(|_| b"hosts: files dns\n".to_vec())
+            }
+            Err(_) => None,
         };
-        let over: Vec<_> = over.into_iter().filter_map(theirs).collect();
+        let over: Vec<_> = over
+            .into_iter()
+            .filter_map(|(from, to)| Some((theirs(&from, to)?, to)))
+            .filter(|(theirs, to)| sys::read(to, MAX).is_ok_and(|ours| ours != *theirs))
+            .collect();
         if over.is_empty() { Ok(()) } else { sys::namespaces::lay_over(&over) }
     }
 }

@@ -9,13 +9,23 @@ use crate::evidence::client::{Dial, DialOutcome, Icmp, RouteOutcome};
 #[derive(Debug)]
 pub(super) struct HostUnreachable;
 
-static META: Meta = meta(
-    "host-unreachable",
-    Category::Address,
-    Stage::Route,
-    "no way leads to the host",
-    &["route", "connect"],
-);
+static META: Meta = Meta {
+    // The address of a container that does not run, or of a network that the client's is kept apart from.
+    masked_by: &[
+        "container-stopped",
+        "container-crashing",
+        "config-invalid",
+        "oom-killed",
+        "name-on-other-network",
+    ],
+    ..meta(
+        "host-unreachable",
+        Category::Address,
+        Stage::Route,
+        "no way leads to the host",
+        &["route", "connect"],
+    )
+};
 
 /// ARP and neighbour discovery give up after three tries a second apart (ucast/mcast_solicit, kernel
 /// net/ipv4/arp.c); a firewall's rejection comes in a round trip.

@@ -1,8 +1,10 @@
 //! The client runs in a container and dials loopback: that is the container itself, not the host.
 
-use crate::cause::common::{dials_loopback, down_here, meta, servers_here};
+use crate::cause::common::{dials_loopback, down_here, meta, servers_here, sh, stands};
+use crate::cause::containers;
 use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
+use crate::evidence::containers::Container;
 
 /// See the module.
 #[derive(Debug)]
@@ -20,6 +22,43 @@ static META: Meta = Meta {
     )
 };
 
+/// What the engine tells of the container that the client stands in.
+fn by_engine(case: &Case<'_>, own: &Container) -> Vec<Reason> {
+    let here = own.listens.as_ref().is_some_and(|l| l.iter().any(|at| at.port() == case.ask.port));
+    let running = servers_here(case).is_some_and(|s| !s.is_empty());
+    if own.redis || here || running {
+        return vec![Reason::against("client-container", "the container has a Redis of its own")];
+    }
+    let mut reasons = vec![Reason::confirms(
+        "client-container",
+        format!(
+            "the client is in container {}, which runs `{}` and no Redis: {} is the container itself",
+            own.name,
+            own.command.join(" "),
+            case.target()
+        ),
+    )];
+    let others = containers::all(case).map_or(&[][..], |c| &c.found);
+    if let Some(other) = others.iter().find(|c| c.redis && c.runs()) {
+        reasons.push(Reason::strong("container", format!("Redis runs in {}", containers::named(other))));
+    }
+    reasons
+}
+
+/// The name by which a Redis container can be dialled from the client's own.
+fn by_name<'a>(case: &Case<'a>) -> Option<(&'a Container, Option<String>)> {
+    let own = containers::own(case)?;
+    let others = &containers::all(case)?.found;
+    let other = others
+        .iter()
+        .filter(|c| c.redis && c.id != own.id)
+        .min_by_key(|c| (containers::shared_network(own, c).is_none(), !c.runs()))?;
+    // The default bridge resolves no names.
+    let near = containers::shared_network(own, other).is_some_and(|n| n != "bridge");
+    let name = other.service.clone().unwrap_or_else(|| other.name.clone());
+    Some((other, near.then_some(name)))
+}
+
 impl Cause for LoopbackInContainer {
     fn meta(&self) -> &'static Meta {
         &META
@@ -33,6 +72,9 @@ impl Cause for LoopbackInContainer {
             return vec![reason];
         }
         let Some(standing) = case.client.standing.get() else { return Vec::new() };
+        if let Some(own) = containers::own(case).filter(|_| containers::own_loopback(case)) {
+            return by_engine(case, own);
+        }
         let Some(container) = &standing.container else {
             return vec![Reason::rules_out("standing", "the client does not run in a container")];
         };
@@ -62,7 +104,46 @@ impl Cause for LoopbackInContainer {
         format!("{} is the container itself, and no Redis runs in it", case.target())
     }
 
-    fn fix(&self, _case: &Case<'_>) -> Option<Fix> {
+    fn fix(&self, case: &Case<'_>) -> Option<Fix> {
+        if let (Some((other, name)), Some(own)) = (by_name(case), containers::own(case)) {
+            let engine = containers::engine(case);
+            let from = format!("container:{}", own.name);
+            if let Some(name) = name {
+                let url = format!("redis://{name}:6379");
+                return Some(
+                    Fix::new(Risk::Advice, format!("dial {url}"))
+                        .run(
+                            "see that it answers from there",
+                            format!("nopong --from {} {}", sh(&from), sh(&url)),
+                        )
+                        .step(format!("then correct the address {}", stands(case))),
+                );
+            }
+            let network = own.networks.iter().map(|n| n.network.as_str()).find(|n| *n != "bridge");
+            let fix = Fix::new(
+                Risk::Advice,
+                format!("put both on one network, and dial {} by its name", other.name),
+            );
+            let fix = match network {
+                Some(network) => fix.run(
+                    "attach Redis to the client's network",
+                    format!("{engine} network connect {} {}", sh(network), sh(&other.name)),
+                ),
+                None => {
+                    fix.run(
+                        "make a network (the default bridge resolves no names)",
+                        format!("{engine} network create redis-net"),
+                    )
+                    .run("attach Redis", format!("{engine} network connect redis-net {}", sh(&other.name)))
+                    .run("attach the client", format!("{engine} network connect redis-net {}", sh(&own.name)))
+                }
+            };
+            return Some(fix.step(format!(
+                "then dial redis://{}:6379: correct the address {}",
+                other.name,
+                stands(case)
+            )));
+        }
         Some(
             Fix::new(Risk::Advice, "dial Redis by a name that means it from inside")
                 .step("Redis in the same compose project: its service's name, redis://redis:6379")

@@ -2,6 +2,7 @@
 
 use super::shared::{answered, dns_addresses, name, said};
 use crate::cause::common::{meta, sh, stands};
+use crate::cause::containers;
 use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
 use crate::evidence::kube::Key;
@@ -12,7 +13,18 @@ use crate::kube::names;
 pub(super) struct NameNotFound;
 
 static META: Meta = Meta {
-    masked_by: &["url-malformed", "name-on-other-network"],
+    masked_by: &[
+        "url-malformed",
+        "name-on-other-network",
+        // Docker's resolver forgets the name of a container that does not run.
+        "container-stopped",
+        "container-crashing",
+        "config-invalid",
+        "oom-killed",
+        "data-unloadable",
+        "storage-unwritable",
+        "crashed",
+    ],
     ..meta("name-not-found", Category::Address, Stage::Resolve, "the name does not exist", &["name"])
 };
 
@@ -38,6 +50,37 @@ pub(super) fn surely_meant(case: &Case<'_>) -> bool {
     asked || case.file.client.standing.get().is_some_and(|s| s.container.is_some())
 }
 
+/// The client is in a container, and no container of the engine, running or not, bears the name.
+fn no_such_container(case: &Case<'_>) -> Option<String> {
+    let (own, all) = (containers::own(case)?, containers::all(case)?);
+    let host = case.ask.host.trim_end_matches('.');
+    let bears = all.found.iter().any(|c| c.answers_to(host));
+    if bears || host.contains('.') || !containers::inside(case) {
+        return None;
+    }
+    let near = neighbours(case);
+    let near = match near.is_empty() {
+        true => String::new(),
+        false => format!("; Redis there is {}", near.join(", ")),
+    };
+    Some(format!(
+        "no container of this {} is called {}, and the client is in {} on {}{near}",
+        all.engine.split(' ').next().unwrap_or("engine"),
+        crate::text::shown_str(host, 100),
+        own.name,
+        own.network_names().join(", ")
+    ))
+}
+
+/// Names by which Redis containers on the client's networks can be dialled.
+fn neighbours(case: &Case<'_>) -> Vec<String> {
+    let (Some(own), Some(all)) = (containers::own(case), containers::all(case)) else { return Vec::new() };
+    let near = all.found.iter().filter(|c| {
+        c.redis && c.id != own.id && containers::shared_network(own, c).is_some_and(|n| n != "bridge")
+    });
+    near.map(|c| c.service.clone().unwrap_or_else(|| c.name.clone())).take(3).collect()
+}
+
 impl Cause for NameNotFound {
     fn meta(&self) -> &'static Meta {
         &META
@@ -55,6 +98,9 @@ impl Cause for NameNotFound {
             ];
         }
         let Some(name) = name(case) else { return Vec::new() };
+        if let Some(says) = no_such_container(case) {
+            return vec![Reason::confirms("container", says)];
+        }
         let heard: Vec<_> = name.resolvers.iter().filter(|r| answered(r)).collect();
         if heard.is_empty() && !name.resolvers.is_empty() {
             return vec![Reason::rules_out(
@@ -116,6 +162,23 @@ impl Cause for NameNotFound {
             );
         }
         let host = sh(&case.ask.host);
+        if let (Some(_), Some(right), Some(own)) =
+            (no_such_container(case), neighbours(case).into_iter().next(), containers::own(case))
+        {
+            let to = format!("redis://{right}:{}", case.ask.port);
+            return Some(
+                Fix::new(
+                    Risk::Advice,
+                    format!("dial {right} instead of {}", crate::text::shown_str(&case.ask.host, 100)),
+                )
+                .run(
+                    "see that it answers from there",
+                    format!("nopong --from {} {}", sh(&format!("container:{}", own.name)), sh(&to)),
+                )
+                .step(format!("then correct the name {}", stands(case)))
+                .step("or give the service an alias of that name on the network"),
+            );
+        }
         let fix = Fix::new(Risk::Advice, "correct the name, or make it known")
             .run("ask as the application does", format!("getent ahosts {host}"))
             .step(format!("correct it {}", stands(case)));

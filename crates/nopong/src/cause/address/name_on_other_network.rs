@@ -2,9 +2,11 @@
 
 use super::name_not_found::{of_one_network, surely_meant};
 use super::shared::{answered, name};
-use crate::cause::common::{meta, stands};
+use crate::cause::common::{meta, sh, stands};
+use crate::cause::containers::{self, Tie};
 use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
+use crate::evidence::containers::{Composed, Container};
 use crate::evidence::kube::Key;
 use crate::kube::names;
 
@@ -12,13 +14,17 @@ use crate::kube::names;
 #[derive(Debug)]
 pub(super) struct NameOnOtherNetwork;
 
-static META: Meta = meta(
-    "name-on-other-network",
-    Category::Address,
-    Stage::Resolve,
-    "the name exists on another network only",
-    &["name", "settings", "kubernetes"],
-);
+static META: Meta = Meta {
+    // Docker's resolver forgets the name of a container that does not run.
+    masked_by: &["container-stopped", "container-crashing", "config-invalid", "oom-killed"],
+    ..meta(
+        "name-on-other-network",
+        Category::Address,
+        Stage::Resolve,
+        "the name exists on another network only",
+        &["name", "settings", "container", "kubernetes"],
+    )
+};
 
 /// Docker's resolver inside user-defined networks (libnetwork, resolver.go).
 const DOCKER_RESOLVER: &str = "127.0.0.11";
@@ -30,12 +36,196 @@ fn namesakes<'a>(case: &Case<'a>) -> Option<(&'a Key, Vec<&'a Key>)> {
     Some((k8s.means.as_ref()?, others)).filter(|(_, others)| !others.is_empty())
 }
 
+/// What the engine tells of the name or the address.
+enum Told<'a> {
+    /// The container that bears it is on networks that the client's container is not on.
+    Apart(&'a Container, &'a Container),
+    /// Both are on the default bridge, which resolves no names.
+    Bridge(&'a Container, &'a Container),
+    /// It is a container's, and the client stands on the host, or uses its network.
+    Host(&'a Container),
+    /// It is a service of a compose file here, of which there is no container.
+    Composed(&'a Composed),
+}
+
+fn told<'a>(case: &Case<'a>) -> Option<Told<'a>> {
+    let all = containers::all(case)?;
+    let unresolved = matches!(case.symptom, Symptom::NameNotFound | Symptom::ResolverFailed);
+    let cut_off = matches!(case.symptom, Symptom::TimedOut | Symptom::Unreachable | Symptom::NoRoute);
+    let meant = containers::meant(case).filter(|m| match m.tie {
+        Tie::Name => unresolved,
+        Tie::Named => unresolved && m.container.answers_to(&case.ask.host),
+        Tie::Address => cut_off,
+        _ => false,
+    });
+    let Some(meant) = meant else {
+        return all.composed.as_ref().filter(|_| unresolved && !containers::inside(case)).map(Told::Composed);
+    };
+    let (c, own) = (meant.container, containers::own(case).filter(|_| containers::inside(case)));
+    let Some(own) = own else { return unresolved.then_some(Told::Host(c)) };
+    match containers::shared_network(own, c) {
+        None => Some(Told::Apart(c, own)),
+        Some("bridge") if unresolved && c.runs() => Some(Told::Bridge(c, own)),
+        Some(_) => None,
+    }
+}
+
+fn on(c: &Container) -> String {
+    match c.network_names().as_slice() {
+        [] | ["none"] => "no network".to_owned(),
+        ["host"] => "the host's network".to_owned(),
+        names => names.join(", "),
+    }
+}
+
+fn because(case: &Case<'_>, told: &Told<'_>) -> Vec<Reason> {
+    let host = crate::text::shown_str(&case.ask.host, 100);
+    let says = match told {
+        Told::Apart(c, own) => {
+            format!(
+                "{} is on {}, and {} is on {}",
+                containers::named(c),
+                on(c),
+                containers::named(own),
+                on(own)
+            )
+        }
+        Told::Bridge(c, own) => format!(
+            "{} and {} are on Docker's default bridge, and that resolves no names of containers",
+            containers::named(c),
+            containers::named(own)
+        ),
+        Told::Host(c) => format!(
+            "{host} is {} on {}; its names exist inside these networks, and you dial from the host",
+            containers::named(c),
+            on(c)
+        ),
+        Told::Composed(service) => {
+            let says =
+                format!("{host} is the service {} of {}:{}", service.service, service.file, service.line);
+            return vec![Reason::confirms(
+                "container",
+                format!("{says}; no container of it is here, and its name exists inside its network only"),
+            )];
+        }
+    };
+    vec![Reason::confirms("container", says)]
+}
+
+fn title(case: &Case<'_>, told: &Told<'_>) -> String {
+    let host = crate::text::shown_str(&case.ask.host, 100);
+    match told {
+        Told::Apart(c, own) => {
+            format!("{} and {} share no network", containers::named(c), containers::named(own))
+        }
+        Told::Bridge(..) => format!("{host} is on the default bridge, where containers have no names"),
+        Told::Host(c) => match c.published().next() {
+            Some((_, at)) => {
+                format!(
+                    "{host} is a container's name: it means nothing on the host, where its port is {}",
+                    dial(at)
+                )
+            }
+            None => format!(
+                "{host} is a container's name: it means nothing on the host, and its port is not published"
+            ),
+        },
+        Told::Composed(service) => match service.ports.first() {
+            Some(port) => format!(
+                "{host} is a compose service: its name means nothing on the host, where it would publish {port}"
+            ),
+            None => format!(
+                "{host} is a compose service: its name means nothing on the host, and it publishes no port"
+            ),
+        },
+    }
+}
+
+/// The address that leads to a published port from the host itself.
+fn dial(at: std::net::SocketAddr) -> String {
+    if at.ip().is_unspecified() { format!("127.0.0.1:{}", at.port()) } else { at.to_string() }
+}
+
+fn fix(case: &Case<'_>, told: &Told<'_>) -> Fix {
+    let engine = containers::engine(case);
+    match told {
+        Told::Apart(c, own) | Told::Bridge(c, own) => {
+            let usable = |c: &Container| {
+                c.networks
+                    .iter()
+                    .map(|n| n.network.clone())
+                    .find(|n| !matches!(n.as_str(), "bridge" | "none" | "host"))
+            };
+            let fix = Fix::new(Risk::Ask, "put both containers on one network");
+            // `none` cannot be left for another network while the container runs.
+            let fix = match (usable(own), usable(c)) {
+                _ if on(own) == "no network" => fix.step(format!(
+                    "container {} was made without a network: make it anew with --network {}",
+                    own.name,
+                    usable(c).unwrap_or_else(|| "a network of its own with Redis".to_owned())
+                )),
+                (_, Some(network)) => fix.run(
+                    "attach the client to Redis's network",
+                    format!("{engine} network connect {} {}", sh(&network), sh(&own.name)),
+                ),
+                (Some(network), None) => fix.run(
+                    "attach Redis to the client's network",
+                    format!("{engine} network connect {} {}", sh(&network), sh(&c.name)),
+                ),
+                (None, None) => fix
+                    .run("make a network", format!("{engine} network create redis-net"))
+                    .run("attach Redis", format!("{engine} network connect redis-net {}", sh(&c.name)))
+                    .run(
+                        "attach the client",
+                        format!("{engine} network connect redis-net {}", sh(&own.name)),
+                    ),
+            };
+            let fix = fix.run(
+                "see that it answers from there",
+                format!(
+                    "nopong --from {} redis://{}:{}",
+                    sh(&format!("container:{}", own.name)),
+                    sh(&c.name),
+                    case.ask.port
+                ),
+            );
+            fix.step("to keep it: in compose the same under networks: of the service, and networks: NAME: external: true when it is another project's")
+        }
+        Told::Host(c) => {
+            let fix =
+                Fix::new(Risk::Advice, "from the host dial the published port; the name is for containers");
+            match c.published().next() {
+                Some((_, at)) => fix
+                    .run("see that it answers", format!("nopong redis://{}", dial(at)))
+                    .step(format!("then correct the address {}", stands(case))),
+                None => {
+                    let at = std::net::SocketAddr::new([127, 0, 0, 1].into(), case.ask.port);
+                    containers::publish(fix, case, c, at, case.ask.port)
+                        .run("then dial it", format!("nopong redis://{at}"))
+                }
+            }
+        }
+        Told::Composed(service) => {
+            Fix::new(Risk::Advice, "start the service, and from the host dial its published port")
+                .run("start it", format!("{engine} compose up -d {}", sh(&service.service)))
+                .run(
+                    "see where its port is published",
+                    format!("{engine} compose port {} {}", sh(&service.service), case.ask.port),
+                )
+                .step("without one: add to the service  ports: [\"127.0.0.1:6379:6379\"]")
+        }
+    }
+}
+
 impl Cause for NameOnOtherNetwork {
     fn meta(&self) -> &'static Meta {
         &META
     }
 
     fn weigh(&self, case: &Case<'_>) -> Vec<Reason> {
+        if let Some(told) = told(case) {
+            return because(case, &told);
+        }
         if !matches!(case.symptom, Symptom::NameNotFound | Symptom::ResolverFailed) {
             return Vec::new();
         }
@@ -50,6 +240,14 @@ impl Cause for NameOnOtherNetwork {
             return vec![Reason::rules_out("name", "the name is a full one, not one of a local network")];
         }
         let mut reasons = Vec::new();
+        if containers::inside(case)
+            && containers::all(case).is_some_and(|c| !c.found.iter().any(|c| c.answers_to(&name.asked)))
+        {
+            return vec![Reason::rules_out(
+                "container",
+                "no container of this machine bears the name, on whatever network",
+            )];
+        }
         let container = case.client.standing.get().and_then(|s| s.container.as_deref());
         let asked = &name.asked;
         let says = match container {
@@ -106,6 +304,9 @@ impl Cause for NameOnOtherNetwork {
                 means.name, others[0].namespace, means.namespace
             );
         }
+        if let Some(told) = told(case) {
+            return title(case, &told);
+        }
         format!(
             "the name {} probably exists on another network only",
             crate::text::shown_str(&case.ask.host, 100)
@@ -124,6 +325,9 @@ impl Cause for NameOnOtherNetwork {
                     .step(format!("then correct the name {}", stands(case)))
                     .step("a password or certificate of the one namespace may not fit the other's server"),
             );
+        }
+        if let Some(told) = told(case) {
+            return Some(fix(case, &told));
         }
         let container = case.client.standing.get().is_some_and(|s| s.container.is_some());
         let fix = Fix::new(Risk::Advice, "dial by a name that exists where the client stands");
@@ -173,5 +377,39 @@ mod tests {
     #[test]
     fn silent_about_addresses() {
         assert!(silent(&NameOnOtherNetwork, &refused()));
+    }
+
+    #[test]
+    fn confirmed_where_the_engine_knows_the_networks() {
+        use crate::cause::testing::{attached, first, from_container, with_container};
+        use crate::diagnosis::Band;
+        let on = |network: &str, asked_from: &str| {
+            let file = from_container(asked("redis", None), asked_from);
+            with_container(file, |c| c.networks = vec![attached(network, "172.19.0.2", &["redis"])])
+        };
+        let confirmed = Some(("name-on-other-network", Band::Confirmed));
+        assert_eq!(first(&on("back", "front")), confirmed);
+        assert_eq!(first(&on("bridge", "bridge")), confirmed);
+        assert_eq!(first(&with_container(asked("redis", None), |_| {})), confirmed, "from the host");
+        assert_eq!(bearings(&NameOnOtherNetwork, &on("front", "front")), [Bearing::Strong]);
+    }
+
+    #[test]
+    fn a_container_that_does_not_run_comes_first() {
+        use crate::cause::testing::{attached, first, from_container, with_container};
+        let file = with_container(from_container(asked("redis", None), "front"), |c| {
+            c.networks = vec![attached("front", "", &["redis"])];
+            c.status = "exited".to_owned();
+            c.exit_code = Some(0);
+        });
+        assert_eq!(first(&file).map(|f| f.0), Some("container-stopped"));
+    }
+
+    #[test]
+    fn a_name_that_no_container_bears() {
+        use crate::cause::testing::{first, from_container, with_container};
+        let file = with_container(from_container(asked("cache", None), "bridge"), |_| {});
+        assert!(rules_out(&NameOnOtherNetwork, &file));
+        assert_eq!(first(&file).map(|f| f.0), Some("name-not-found"));
     }
 }

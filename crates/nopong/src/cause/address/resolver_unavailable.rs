@@ -10,8 +10,18 @@ use crate::kube::path::path;
 #[derive(Debug)]
 pub(super) struct ResolverUnavailable;
 
-static META: Meta =
-    meta("resolver-unavailable", Category::Address, Stage::Resolve, "no name server answers", &["name"]);
+static META: Meta = Meta {
+    // Docker's resolver passes on what it does not know, and a network without a way out answers nothing.
+    masked_by: &[
+        "name-on-other-network",
+        "name-not-found",
+        "container-stopped",
+        "container-crashing",
+        "config-invalid",
+        "oom-killed",
+    ],
+    ..meta("resolver-unavailable", Category::Address, Stage::Resolve, "no name server answers", &["name"])
+};
 
 /// A lookup that took longer than this was waiting for somebody (resolv.conf(5): the time-out is 5 s a server).
 const SLOW_MS: f64 = 1000.0;

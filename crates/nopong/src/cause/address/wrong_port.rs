@@ -4,6 +4,7 @@ use crate::cause::common::{
     CLUSTER_BUS, directive, holder, is_redis, listing, meta, neighbours, redis_listeners, servers_here, sh,
     stands, url,
 };
+use crate::cause::containers::{self, Tie};
 use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage, cluster};
 use crate::diagnosis::{Case, Symptom};
 use crate::evidence::client::{Neighbour, Reply, Speaks};
@@ -104,8 +105,23 @@ fn bus(case: &Case<'_>) -> Option<(u16, Vec<Reason>)> {
     (!reasons.is_empty()).then_some((data, reasons))
 }
 
+/// The only Redis container of this machine publishes its port under another number.
+fn published(case: &Case<'_>) -> Option<(u16, String)> {
+    let meant = containers::meant(case).filter(|m| m.tie == Tie::Only && m.container.status == "running")?;
+    let c = meant.container;
+    let reaches = |at: &std::net::SocketAddr| {
+        at.ip().is_unspecified() || case.dialled().iter().any(|to| to.ip() == at.ip())
+    };
+    let (inside, at) = c.published().find(|(_, at)| reaches(at) && at.port() != case.ask.port)?;
+    let says = format!("{} publishes its port {inside} at {at}", containers::named(c));
+    (servers_here(case)?.is_empty() && case.symptom == Symptom::Refused).then_some((at.port(), says))
+}
+
 /// Where Redis really is.
 fn right_port(case: &Case<'_>) -> Option<u16> {
+    if let Some((port, _)) = published(case) {
+        return Some(port);
+    }
     if case.symptom != Symptom::Refused {
         return bus(case).map(|(port, _)| port);
     }
@@ -142,6 +158,16 @@ impl Cause for WrongPort {
         }
         if case.symptom != Symptom::Refused {
             return Vec::new();
+        }
+        if let Some((_, says)) = published(case) {
+            let mut reasons = Vec::new();
+            if containers::unit_wanted(case) {
+                reasons.push(Reason::strong("container", says));
+                reasons.extend(owner_is_down(case).map(|down| Reason::against("unit", down)));
+            } else {
+                reasons.push(Reason::confirms("container", says));
+            }
+            return reasons;
         }
         if case.server_seen() {
             let own = redis_listeners(case).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! Another Redis answers than the one that is meant: one name for two servers, or two servers on one port.
 
 use crate::cause::common::{is_loopback, listing, meta, named, redis_listeners};
+use crate::cause::containers;
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom, holds};
 use crate::evidence::client::Talk;
@@ -58,6 +59,37 @@ fn two_holders(case: &Case<'_>) -> Option<String> {
     (holders.len() > 1).then(|| holders.join(", "))
 }
 
+/// Several containers bear the name on the client's networks, and their stacks are different ones.
+fn namesakes(case: &Case<'_>) -> Option<String> {
+    let (own, all) = (containers::own(case)?, containers::all(case)?);
+    let mut near: Vec<_> = all
+        .found
+        .iter()
+        .filter(|c| c.runs() && c.answers_to(&case.ask.host))
+        .filter(|c| containers::shared_network(own, c).is_some())
+        .collect();
+    near.sort_by(|a, b| a.project.cmp(&b.project));
+    near.dedup_by(|a, b| a.project.is_some() && a.project == b.project);
+    let each: Vec<String> = near
+        .iter()
+        .map(|c| match &c.project {
+            Some(project) => format!("{} of the project {project}", c.name),
+            None => c.name.clone(),
+        })
+        .collect();
+    (each.len() > 1).then(|| each.join(" and "))
+}
+
+/// The address with the name of the container that has it.
+fn at(case: &Case<'_>, talk: &Talk) -> String {
+    let ip = talk.to.parse::<std::net::SocketAddr>().map(|a| a.ip());
+    let all = containers::all(case).map_or(&[][..], |c| &c.found);
+    match ip.ok().and_then(|ip| all.iter().find(|c| c.has(ip))) {
+        Some(c) => format!("{} (container {})", talk.to, c.name),
+        None => talk.to.clone(),
+    }
+}
+
 impl Cause for WrongServer {
     fn meta(&self) -> &'static Meta {
         &META
@@ -68,6 +100,11 @@ impl Cause for WrongServer {
             || !matches!(case.error_word(), Some("NOAUTH" | "WRONGPASS" | "ERR" | "READONLY" | "NOPERM"))
         {
             return Vec::new();
+        }
+        if let Some(says) = namesakes(case) {
+            let says =
+                format!("{} is the name of {says}: Docker answers with all of them in turn", case.ask.host);
+            return vec![Reason::strong("container", says)];
         }
         // Which of them is meant nobody can see: strong, never more.
         match two_holders(case) {
@@ -99,7 +136,7 @@ impl Cause for WrongServer {
         };
         if let Some((a, b)) = strangers(case) {
             return Some(warning(
-                format!("{shown} leads to two different servers, {} and {}", a.to, b.to),
+                format!("{shown} leads to two different servers, {} and {}", at(case, a), at(case, b)),
                 Reason::confirms(
                     "protocol",
                     format!("{} and {} are primaries with different run ids", a.to, b.to),
@@ -108,8 +145,14 @@ impl Cause for WrongServer {
         }
         if let Some((a, b)) = of_two_minds(case) {
             return Some(warning(
-                format!("the addresses of {shown} answer differently: {} and {}", a.to, b.to),
+                format!("the addresses of {shown} answer differently: {} and {}", at(case, a), at(case, b)),
                 Reason::strong("protocol", format!("{} answers PONG, {} wants another login", a.to, b.to)),
+            ));
+        }
+        if let Some(says) = namesakes(case) {
+            return Some(warning(
+                format!("{shown} is the name of several containers: {says}"),
+                Reason::strong("container", format!("Docker answers with the addresses of {says} in turn")),
             ));
         }
         let loopback = case.dialled().iter().all(|a| is_loopback(a.ip()));

@@ -2,11 +2,13 @@
 
 use crate::cause::common::{
     binds_loopback_only, dials_loopback, directive, holder, is_loopback, listing, outside_addresses, place,
-    public_address, redis_listeners, restart, servers_here,
+    public_address, redis_listeners, restart, servers_here, sh,
 };
+use crate::cause::containers::{self, Meant, Tie};
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
 use crate::evidence::server::Listener;
+use std::net::SocketAddr;
 
 /// See the module.
 #[derive(Debug)]
@@ -58,12 +60,65 @@ fn because(case: &Case<'_>, own: &[&Listener]) -> Vec<Reason> {
     reasons
 }
 
+/// A container whose Redis listens on the loopback of the container only: nothing from outside it arrives there, by
+/// whatever way. Behind a published port the proxy has accepted already, and closes.
+fn in_container<'a>(case: &Case<'a>) -> Option<(Meant<'a>, Vec<SocketAddr>)> {
+    let fits = matches!(case.symptom, Symptom::Refused | Symptom::Closed | Symptom::Reset);
+    let meant =
+        containers::meant(case).filter(|m| fits && m.tie != Tie::Only && m.container.status == "running")?;
+    // With the host's network its loopback is the host's.
+    let apart = meant.container.network_mode != "host" && !containers::own_loopback(case);
+    let own = containers::listeners(&meant).filter(|own| apart && !own.is_empty())?;
+    own.iter().all(|at| is_loopback(at.ip())).then_some((meant, own))
+}
+
+fn because_of_container(meant: &Meant<'_>, own: &[SocketAddr]) -> Vec<Reason> {
+    let at: Vec<_> = own.iter().map(ToString::to_string).collect();
+    let mut reasons = vec![Reason::confirms(
+        "container",
+        format!(
+            "Redis in {} listens on {} of that container, nowhere else",
+            containers::named(meant.container),
+            at.join(" and ")
+        ),
+    )];
+    let bind = meant.container.config.as_ref().and_then(|c| c.settings.get("bind"));
+    if let Some(bind) = bind {
+        let place = bind.line.map_or_else(|| bind.file.clone(), |n| format!("{}:{n}", bind.file));
+        reasons.push(Reason::strong("container", format!("{place} says: bind {}", bind.value)));
+    }
+    reasons
+}
+
+/// Inside a container every address is the container's own: the network and the published ports decide who gets there.
+fn fix_of_container(case: &Case<'_>, meant: &Meant<'_>) -> Fix {
+    let c = meant.container;
+    let fix = Fix::new(Risk::Ask, "let Redis listen on all addresses of its container, with a password set");
+    let file = c.config.as_ref().and_then(|c| c.host.clone());
+    let by_file = c.config.as_ref().and_then(|c| c.settings.get("bind")).is_some_and(|b| b.line.is_some());
+    let fix = match file.filter(|_| by_file) {
+        Some(file) => {
+            let file = sh(&file);
+            fix.run("the line that says so", format!("grep -nE '^ *(bind|protected-mode|requirepass)' {file}"))
+                .step("write there: bind * -::*")
+                .step("and requirepass with a long random value: protected mode refuses other addresses without one")
+        }
+        None => fix.step("in its command or configuration: bind * -::* instead of a loopback address").step(
+            "and requirepass with a long random value: protected mode refuses other addresses without one",
+        ),
+    };
+    containers::restart(fix, case, c)
+}
+
 impl Cause for BindLoopbackOnly {
     fn meta(&self) -> &'static Meta {
         &META
     }
 
     fn weigh(&self, case: &Case<'_>) -> Vec<Reason> {
+        if let Some((meant, own)) = in_container(case) {
+            return because_of_container(&meant, &own);
+        }
         if case.symptom != Symptom::Refused {
             return Vec::new();
         }
@@ -81,6 +136,10 @@ impl Cause for BindLoopbackOnly {
     }
 
     fn title(&self, case: &Case<'_>) -> String {
+        if let Some((meant, _)) = in_container(case) {
+            let name = containers::named(meant.container);
+            return format!("Redis in {name} listens on the loopback of that container only");
+        }
         match loopback_listeners(case) {
             Some(own) => format!("Redis listens on {} only, and you dial {}", listing(&own), case.target()),
             None => META.title.to_owned(),
@@ -88,6 +147,9 @@ impl Cause for BindLoopbackOnly {
     }
 
     fn fix(&self, case: &Case<'_>) -> Option<Fix> {
+        if let Some((meant, _)) = in_container(case) {
+            return Some(fix_of_container(case, &meant));
+        }
         let address = public_address(case).map_or_else(|| "the address".to_owned(), |a| a.to_string());
         // Only a line of loopback addresses is worth keeping.
         let bind = case.config().and_then(|c| c.value("bind")).filter(|b| binds_loopback_only(b));
@@ -182,5 +244,22 @@ mod tests {
         assert!(warns(&file));
         file.server.address = seen(Vec::new());
         assert!(!warns(&file), "no address, no other hosts");
+    }
+
+    #[test]
+    fn behind_a_published_port() {
+        use crate::cause::testing::{attached, mute, publish, with_container};
+        use crate::evidence::client::Speaks;
+        let file = with_container(on_server(mute(Speaks::Closed)), |c| {
+            publish(c, "0.0.0.0:6379");
+            c.listens = Some(vec!["127.0.0.1:6379".parse().unwrap()]);
+            c.networks = vec![attached("bridge", "172.17.0.2", &[])];
+        });
+        assert_eq!(first(&file), Some(("bind-loopback-only", Band::Confirmed)));
+        let file = with_container(on_server(mute(Speaks::Closed)), |c| {
+            publish(c, "0.0.0.0:6379");
+            c.listens = Some(vec!["0.0.0.0:6379".parse().unwrap()]);
+        });
+        assert!(!confirms(&BindLoopbackOnly, &file));
     }
 }

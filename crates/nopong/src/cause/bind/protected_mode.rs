@@ -4,8 +4,10 @@ use crate::cause::common::{
     dials_loopback, holder, is_loopback, meta, outside_addresses, place, planned, redis_listeners, restart,
     source_or_blank,
 };
+use crate::cause::containers;
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
+use crate::evidence::containers::Container;
 
 /// See the module.
 #[derive(Debug)]
@@ -71,6 +73,29 @@ fn in_force(case: &Case<'_>) -> Option<Vec<Reason>> {
     Some(reasons)
 }
 
+/// A published port makes every client another host, the machine itself included.
+fn in_container(case: &Case<'_>, c: &Container) -> Fix {
+    let fix = Fix::new(Risk::Ask, "set a password; protected mode then lets other hosts in");
+    let host = c.config.as_ref().and_then(|c| c.host.clone());
+    let fix = match (&host, &c.folder, &c.service) {
+        (Some(file), ..) => fix.step(format!("in {file}: requirepass with a long random value, and keep protected-mode yes")),
+        (None, Some(folder), Some(service)) => fix.step(format!(
+            "in the compose file of {folder}, under services: {service}:\n+    command: [\"redis-server\", \"--requirepass\", \"${{REDIS_PASSWORD:?}}\"]"
+        )),
+        _ => fix.step("start its server with --requirepass and a long random value"),
+    };
+    let fix = fix.step("give the application the same password");
+    let fix = if host.is_some() || c.service.is_some() {
+        containers::restart(fix, case, c)
+    } else {
+        fix.step("a container's command is fixed when it is made: remove it and run it anew")
+    };
+    fix.step(format!(
+        "Docker's published ports pass by ufw and firewalld: publish on 127.0.0.1 only, or admit {} in the chain DOCKER-USER",
+        source_or_blank(case)
+    ))
+}
+
 impl Cause for ProtectedMode {
     fn meta(&self) -> &'static Meta {
         &META
@@ -95,6 +120,9 @@ impl Cause for ProtectedMode {
     }
 
     fn fix(&self, case: &Case<'_>) -> Option<Fix> {
+        if let Some(meant) = containers::meant(case) {
+            return Some(in_container(case, meant.container));
+        }
         let fix = Fix::new(Risk::Ask, "set a password; protected mode then lets other hosts in")
             .step(format!(
                 "on the Redis host, in {}: requirepass with a long random value (or an ACL user), and keep \

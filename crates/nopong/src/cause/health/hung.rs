@@ -1,9 +1,11 @@
 //! The process is there and answers nobody: stopped, frozen, waiting for a disk, or busy with one command.
 
 use crate::cause::common::servers_here;
+use crate::cause::containers::{self, Tie};
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
 use crate::evidence::client::Speaks;
+use crate::evidence::containers::Container;
 use crate::evidence::server::Process;
 
 /// See the module.
@@ -47,12 +49,38 @@ fn queued(case: &Case<'_>) -> Option<(u32, u32)> {
     (listener.queue > 0).then_some((listener.queue, listener.queue_max))
 }
 
+/// The container that is meant runs and does not answer; its health check may say so as well.
+fn in_container(case: &Case<'_>) -> Option<String> {
+    let meant = containers::meant(case).filter(|m| m.tie != Tie::Only && m.container.status == "running")?;
+    let c = meant.container;
+    // Behind a published port something always accepts: whether Redis does, its own sockets tell.
+    let listens = containers::listeners(&meant).is_some_and(|l| !l.is_empty());
+    let ill = c.health.as_ref().filter(|h| h.status == "unhealthy");
+    let ill = ill.map(|h| {
+        let said = h.output.as_deref().map(|o| format!(", and said last: {o}")).unwrap_or_default();
+        format!("; its health check failed {} times in a row{said}", h.failing)
+    });
+    (case.symptom == Symptom::Silent && c.redis && listens).then(|| {
+        format!("Redis in {} listens and answers nobody{}", containers::named(c), ill.unwrap_or_default())
+    })
+}
+
+/// The container that is meant, when it is paused: all its processes are frozen, and its sockets still take connections.
+fn paused<'a>(case: &Case<'a>) -> Option<&'a Container> {
+    let meant = containers::meant(case).filter(|m| m.tie != Tie::Only && m.container.status == "paused")?;
+    matches!(case.symptom, Symptom::Silent | Symptom::TimedOut | Symptom::TlsFailed)
+        .then_some(meant.container)
+}
+
 impl Cause for Hung {
     fn meta(&self) -> &'static Meta {
         &META
     }
 
     fn weigh(&self, case: &Case<'_>) -> Vec<Reason> {
+        if let Some(c) = paused(case) {
+            return vec![Reason::confirms("container", format!("{} is paused", containers::named(c)))];
+        }
         let full = queued(case).is_some_and(|(queue, max)| queue > max);
         let fits = match case.symptom {
             Symptom::Silent | Symptom::TlsFailed => true,
@@ -63,6 +91,9 @@ impl Cause for Hung {
             return vec![Reason::rules_out("tls-offer", "it answers when TLS is offered")];
         }
         let Some(process) = case.holder().filter(|_| fits) else {
+            if let Some(says) = in_container(case) {
+                return vec![Reason::strong("container", says)];
+            }
             // Behind a proxy it may be one on another machine.
             let none_here = fits && case.ask.local && servers_here(case).is_some_and(|s| s.is_empty());
             return Vec::from_iter(
@@ -106,6 +137,12 @@ impl Cause for Hung {
     }
 
     fn title(&self, case: &Case<'_>) -> String {
+        if let Some(c) = paused(case) {
+            return format!("{} is paused", containers::named(c));
+        }
+        if let (None, Some(says)) = (case.holder(), in_container(case)) {
+            return says;
+        }
         let Some(process) = case.holder() else { return META.title.to_owned() };
         match halted(process) {
             Some(how) => format!("redis-server (pid {}) hangs: {how}", process.pid),
@@ -120,6 +157,22 @@ impl Cause for Hung {
     }
 
     fn fix(&self, case: &Case<'_>) -> Option<Fix> {
+        if let Some(c) = paused(case) {
+            let command = format!("{} unpause {}", containers::engine(case), crate::text::shell(&c.name));
+            return Some(Fix::new(Risk::Ask, "let the container go on").run("end the pause", command));
+        }
+        if let (None, Some(_), Some(meant)) = (case.holder(), in_container(case), containers::meant(case)) {
+            let (engine, name) = (containers::engine(case), crate::text::shell(&meant.container.name));
+            return Some(
+                Fix::new(Risk::Ask, "see what it is busy with, then restart the container")
+                    .run(
+                        "what it does (state, processor)",
+                        format!("{engine} top {name} -o pid,stat,pcpu,wchan:20,args"),
+                    )
+                    .run("what it said last", format!("{engine} logs --tail 50 {name}"))
+                    .run("start it anew; what was not saved is lost", format!("{engine} restart {name}")),
+            );
+        }
         let Some(process) = case.holder() else {
             return Some(Fix::new(Risk::Advice, "look on the Redis host what the process does").run(
                 "on the Redis host: its state and CPU",

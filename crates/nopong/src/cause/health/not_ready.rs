@@ -32,7 +32,11 @@ fn starting<'a>(case: &Case<'a>) -> Option<&'a Unit> {
 fn newborn<'a>(case: &Case<'a>) -> Option<&'a Process> {
     let listeners = case.file.server.listener.get()?;
     let mut servers = case.servers().into_iter();
-    servers.find(|p| p.age_s.is_some_and(|age| age < YOUNG) && !listeners.tcp.iter().any(|l| holds(p, l)))
+    servers.find(|p| {
+        p.same_netns != Some(false)
+            && p.age_s.is_some_and(|age| age < YOUNG)
+            && !listeners.tcp.iter().any(|l| holds(p, l))
+    })
 }
 
 impl Cause for NotReady {

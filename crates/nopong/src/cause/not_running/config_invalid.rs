@@ -1,8 +1,10 @@
 //! The server refuses its configuration, or systemd refuses the unit's.
 
 use super::shared::{self, Down, State};
+use crate::cause::containers;
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
 use crate::diagnosis::Case;
+use crate::evidence::containers::Container;
 use crate::evidence::server::{ConfigFault, DeathKind};
 use crate::text::shell;
 
@@ -69,6 +71,33 @@ fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
     }
 }
 
+/// In a container the lines stand in a mounted file, or in the command it was made with.
+fn in_container(case: &Case<'_>, c: &Container, line: Option<u32>) -> Fix {
+    let (engine, name) = (containers::engine(case), shell(&c.name));
+    let Some(file) = c.config.as_ref().and_then(|c| c.host.clone()) else {
+        let fix = Fix::new(Risk::Ask, "correct the arguments that the container is started with")
+            .run("show them", format!("{engine} inspect -f '{{{{json .Config.Cmd}}}}' {name}"));
+        let fix = match (&c.folder, &c.service) {
+            (Some(folder), Some(service)) => {
+                fix.step(format!("correct command: of the service {service} in the compose file of {folder}"))
+            }
+            _ => fix
+                .step("a container's command is fixed when it is made: remove it and run it anew, corrected"),
+        };
+        return containers::start(fix, case, c);
+    };
+    let fix = Fix::new(Risk::Ask, format!("correct {file}"));
+    let fix = match line {
+        Some(line) => fix.run("show the line", format!("sed -n {line}p {}", shell(&file))),
+        None => fix,
+    };
+    containers::start(
+        fix.run("check the file before the start", format!("nopong config {}", shell(&file))),
+        case,
+        c,
+    )
+}
+
 impl Cause for ConfigInvalid {
     fn meta(&self) -> &'static Meta {
         &META
@@ -104,7 +133,7 @@ impl Cause for ConfigInvalid {
                         shared::self_overlap(case).unwrap_or_default()
                     )
                 }
-                _ => format!("redis-server refuses its configuration: {at}{says}"),
+                _ => shared::placed(format!("redis-server refuses its configuration: {at}{says}"), case),
             };
         }
         match fault(case) {
@@ -127,6 +156,9 @@ impl Cause for ConfigInvalid {
                     .run("edit a drop-in", format!("systemctl edit {name}"))
                     .run("start the server", format!("systemctl restart {name}")),
             );
+        }
+        if let Some(meant) = containers::down(case) {
+            return Some(in_container(case, meant.container, death.and_then(|d| d.line)));
         }
         let file = death
             .and_then(|d| d.file.clone())

@@ -87,7 +87,8 @@ impl Cause for Crashed {
         }
         match shared::last_word(case, META.id) {
             Some(death) => {
-                format!("redis-server crashed: {}", death.detail.as_deref().unwrap_or(&death.text))
+                let says = death.detail.as_deref().unwrap_or(&death.text);
+                shared::placed(format!("redis-server crashed: {says}"), case)
             }
             None => match case.unit().and_then(by_signal).and_then(fault_signal) {
                 Some(name) => format!("redis-server crashed with {name}"),

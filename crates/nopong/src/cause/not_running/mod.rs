@@ -5,6 +5,8 @@ use super::Cause;
 mod binary_incompatible;
 mod bind_address_missing;
 mod config_invalid;
+mod container_crashing;
+mod container_stopped;
 mod crashed;
 mod data_unloadable;
 mod disk_full;
@@ -25,6 +27,7 @@ pub static ALL: &[&dyn Cause] = &[
     &not_installed::NotInstalled,
     &service_masked::ServiceMasked,
     &service_stopped::ServiceStopped,
+    &container_stopped::ContainerStopped,
     &config_invalid::ConfigInvalid,
     &port_taken::PortTaken,
     &bind_address_missing::BindAddressMissing,
@@ -34,6 +37,7 @@ pub static ALL: &[&dyn Cause] = &[
     &tls_material_unusable::TlsMaterialUnusable,
     &oom_killed::OomKilled,
     &crashed::Crashed,
+    &container_crashing::ContainerCrashing,
     &supervisor_kills::SupervisorKills,
     &binary_incompatible::BinaryIncompatible,
 ];

@@ -1,8 +1,10 @@
 //! The kernel killed the server for memory, or an allocation failed.
 
 use super::shared::{self, Down};
+use crate::cause::containers;
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
 use crate::diagnosis::Case;
+use crate::evidence::containers::Container;
 use crate::evidence::server::{DeathKind, OomKill};
 
 /// See the module.
@@ -96,12 +98,25 @@ fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
     reasons
 }
 
+/// The container that ended by its memory limit.
+fn of_container<'a>(case: &Case<'a>) -> Option<&'a Container> {
+    containers::down(case).map(|m| m.container).filter(|c| c.oom_killed)
+}
+
+fn limit(c: &Container) -> String {
+    let limit = c.memory_limit.map(|n| format!(" of {}", crate::cause::runtime::size(n))).unwrap_or_default();
+    format!("the kernel killed {}: its memory limit{limit} was reached", containers::named(c))
+}
+
 impl Cause for OomKilled {
     fn meta(&self) -> &'static Meta {
         &META
     }
 
     fn weigh(&self, case: &Case<'_>) -> Vec<Reason> {
+        if let Some(c) = of_container(case) {
+            return vec![Reason::confirms("container", limit(c))];
+        }
         let by_log = shared::last_word(case, META.id).is_some()
             || matches!(shared::last_word(case, "crashed"), Some(d) if d.kind == DeathKind::Killed);
         let mut reasons = shared::weigh(case, META.id, |down| circumstances(case, down));
@@ -121,6 +136,9 @@ impl Cause for OomKilled {
     }
 
     fn title(&self, case: &Case<'_>) -> String {
+        if let Some(c) = of_container(case) {
+            return limit(c);
+        }
         if let Some(death) = shared::last_word(case, META.id).filter(|d| d.kind == DeathKind::OutOfMemory) {
             return format!(
                 "redis-server could not get memory and ended: {}",
@@ -138,6 +156,18 @@ impl Cause for OomKilled {
     }
 
     fn fix(&self, case: &Case<'_>) -> Option<Fix> {
+        if let Some(c) = of_container(case) {
+            let (engine, name) = (containers::engine(case), crate::text::shell(&c.name));
+            let raise = match c.memory_limit {
+                Some(n) => format!("{engine} update --memory {0} --memory-swap {0} {name}", n * 2),
+                None => format!("{engine} update --memory 1g --memory-swap 1g {name}"),
+            };
+            let fix = Fix::new(Risk::Ask, "give the container more memory, or make Redis use less")
+                .run("see its limit", format!("{engine} inspect -f '{{{{.HostConfig.Memory}}}}' {name}"))
+                .run("raise it (in compose: mem_limit, or deploy.resources.limits.memory)", raise)
+                .step("set maxmemory to at most 70 % of the limit (a background save copies pages), with a maxmemory-policy");
+            return Some(containers::start(fix, case, c));
+        }
         let cgroup = case.server.oom.get().and_then(|o| o.kills.first()).is_some_and(|k| k.cgroup.is_some())
             || case.unit().is_some_and(|u| u.memory_max.is_some());
         let name = crate::text::shell(&shared::unit_name(case));

@@ -1,6 +1,7 @@
 //! The server is installed and nobody started it, or somebody stopped it.
 
 use super::shared::{self, Down, Fit, State};
+use crate::cause::containers;
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
 use crate::diagnosis::Case;
 use crate::evidence::server::Unit;
@@ -103,6 +104,8 @@ fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
         let says = history(case, unit);
         reasons.push(match down.fit {
             // What its last run died of stands in a log that may not have been read.
+            // A unit that nobody ever wanted to run, beside an engine whose container may be what is meant.
+            _ if !containers::unit_wanted(case) && containers::perhaps(case) => Reason::strong("unit", says),
             Fit::First | Fit::Behind if !(shared::start_limited(unit) && case.server.log.get().is_none()) => {
                 Reason::confirms("unit", says)
             }

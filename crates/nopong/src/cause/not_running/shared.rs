@@ -1,8 +1,10 @@
 //! What the causes of a server that does not run have in common: whether it runs, its last words and which
 //! cause they are blamed on.
 
+use crate::cause::containers;
 use crate::cause::{Fix, Latent, Place, Reason, Risk};
 use crate::diagnosis::{Case, Symptom, holds};
+use crate::evidence::containers::Container;
 use crate::evidence::server::{Binary, Death, DeathKind, Process, Unit};
 
 /// Whether the target's server runs.
@@ -19,6 +21,8 @@ pub(in crate::cause) enum State<'a> {
 pub(in crate::cause) struct Down<'a> {
     /// Its unit.
     pub unit: Option<&'a Unit>,
+    /// Its container, where it is known to be meant to run in one.
+    pub container: Option<&'a Container>,
     /// What the client saw is what a dead server gives, and nothing stands before it.
     pub fit: Fit,
     /// The last word that tells most, and the id it is blamed on.
@@ -54,6 +58,16 @@ fn loops(unit: &Unit) -> bool {
 }
 
 pub(in crate::cause) fn state<'a>(case: &Case<'a>) -> State<'a> {
+    if let Some(meant) = containers::down(case) {
+        let container = Some(meant.container);
+        let blame = container_blame(case, meant.container);
+        return State::Down(Down { unit: None, container, fit: Fit::First, blame });
+    }
+    // The machine around the client's container is not the one dialled; a container that runs is no unit's server.
+    let published = containers::meant(case).is_some_and(|m| m.tie != containers::Tie::Only);
+    if answers(case).is_none() && (containers::own_loopback(case) || published) {
+        return State::Unseen;
+    }
     let looping = case.unit().is_some_and(loops);
     if !looping && let Some(reason) = answers(case) {
         return State::Runs(reason);
@@ -72,7 +86,7 @@ pub(in crate::cause) fn state<'a>(case: &Case<'a>) -> State<'a> {
     if unit.is_none() && case.servers().len() > 1 {
         return State::Unseen;
     }
-    State::Down(Down { unit, fit: fit(case, looping), blame: blame(case, unit) })
+    State::Down(Down { unit, container: None, fit: fit(case, looping), blame: blame(case, unit) })
 }
 
 /// A Redis answers, so one runs.
@@ -164,6 +178,15 @@ pub(in crate::cause) fn blame<'a>(case: &Case<'a>, unit: Option<&Unit>) -> Optio
             DeathKind::SupervisorTimeout => 1,
             _ => 0,
         })
+}
+
+/// The same for a container's own log. Who killed it, or that it was stopped, its engine tells.
+fn container_blame<'a>(case: &Case<'a>, container: &'a Container) -> Option<(&'a Death, &'static str)> {
+    if container.oom_killed {
+        return None;
+    }
+    let told = |d: &&Death| d.last && !matches!(d.kind, DeathKind::OrderlyStop | DeathKind::Killed);
+    container.deaths.iter().filter(told).find_map(|d| Some((d, blamed(case, d, None)?)))
 }
 
 /// A journal of another unit tells nothing of this one.
@@ -346,7 +369,13 @@ pub(in crate::cause) fn weigh<'a>(
             Some((death, _)) => {
                 vec![Reason::rules_out("log", format!("the last attempt ended otherwise: {}", death.text))]
             }
-            None => circumstances(&down),
+            None => match down.container {
+                Some(c) => vec![Reason::rules_out(
+                    "container",
+                    format!("{} is meant to serve it, no unit", containers::named(c)),
+                )],
+                None => circumstances(&down),
+            },
         },
     }
 }
@@ -385,11 +414,19 @@ pub(in crate::cause) fn start_limited(unit: &Unit) -> bool {
 
 /// The canonical name of the unit, for commands.
 pub(in crate::cause) fn unit_name(case: &Case<'_>) -> String {
+    if let Some(meant) = containers::down(case) {
+        return containers::named(meant.container);
+    }
     case.unit().map_or_else(|| "redis-server.service".to_owned(), |u| u.name.clone())
 }
 
 /// The file to edit, for commands.
 pub(in crate::cause) fn config_file(case: &Case<'_>) -> String {
+    if let Some(meant) = containers::down(case) {
+        let config = meant.container.config.as_ref();
+        let host = config.and_then(|c| c.host.clone());
+        return host.unwrap_or_else(|| format!("the command line of {}", containers::named(meant.container)));
+    }
     case.config().and_then(|c| c.file.clone()).unwrap_or_else(|| "/etc/redis/redis.conf".to_owned())
 }
 
@@ -401,6 +438,9 @@ pub(in crate::cause) fn server_user(case: &Case<'_>) -> String {
 
 /// The steps that start it again, the start limit cleared where it holds.
 pub(in crate::cause) fn start(fix: Fix, case: &Case<'_>) -> Fix {
+    if let Some(meant) = containers::down(case) {
+        return containers::start(fix, case, meant.container);
+    }
     let name = crate::text::shell(&unit_name(case));
     let limited = case.unit().is_some_and(|u| u.result == "start-limit-hit")
         || case
@@ -414,6 +454,14 @@ pub(in crate::cause) fn start(fix: Fix, case: &Case<'_>) -> Fix {
         fix
     };
     fix.run("start the server", format!("systemctl start {name}"))
+}
+
+/// A title with the container that it is true of.
+pub(in crate::cause) fn placed(title: String, case: &Case<'_>) -> String {
+    match containers::down(case) {
+        Some(meant) => format!("{title}, in {}", containers::named(meant.container)),
+        None => title,
+    }
 }
 
 /// A fix that ends in a start.

@@ -4,7 +4,7 @@
 use crate::diagnosis::{Case, Symptom};
 use crate::evidence::{CaseFile, Server, Why};
 use crate::probe::handshakes::{self, Watch};
-use crate::probe::{Request, client, firewall, server};
+use crate::probe::{Request, client, containers, firewall, server};
 use std::sync::Arc;
 
 /// An end under way.
@@ -31,10 +31,14 @@ impl ServerEnd {
         };
         let request = &Request { before: Some(self.rules), trace: false, ..request.clone() };
         file.server = Server { syn, standing: client::standing::look(), ..server::base(request, file) };
-        if Case::new(file).symptom == Symptom::Pong && !request.everything {
+        let healthy = Case::new(file).symptom == Symptom::Pong;
+        if healthy && !request.everything {
             server::beside_a_pong(request, file);
         } else {
             server::everything(request, file);
+        }
+        if containers::wanted(request, file, healthy) {
+            containers::look_at_server(request, file);
         }
     }
 }

@@ -14,7 +14,7 @@ mod kernel_log;
 mod listeners;
 mod logs;
 mod machine;
-mod processes;
+pub(super) mod processes;
 mod sandbox;
 mod storage;
 mod tls_files;
