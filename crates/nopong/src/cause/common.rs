@@ -37,6 +37,16 @@ pub(crate) fn planned<'a>(case: &Case<'a>) -> Option<&'a Config> {
     case.config().filter(|c| c.pid.is_none() && c.value("port") == Some(&port))
 }
 
+/// nopong's own dial fails before a word is said; the fact that shows it.
+pub(crate) fn dial_fails(case: &Case<'_>) -> Option<&'static str> {
+    use crate::diagnosis::Symptom;
+    match case.symptom {
+        Symptom::Refused | Symptom::TimedOut | Symptom::Unreachable | Symptom::NoRoute => Some("connect"),
+        Symptom::NameNotFound | Symptom::ResolverFailed => Some("name"),
+        _ => None,
+    }
+}
+
 /// A `bind` line of loopback addresses and nothing else.
 pub(crate) fn binds_loopback_only(bind: &str) -> bool {
     let ip = |w: &str| w.trim_start_matches('-').parse::<IpAddr>();

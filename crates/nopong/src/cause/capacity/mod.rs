@@ -4,6 +4,7 @@ use super::Cause;
 
 mod backlog_full;
 mod client_fds_exhausted;
+mod client_pool_exhausted;
 mod client_ports_exhausted;
 mod clients_exhausted;
 mod conntrack_full;
@@ -19,4 +20,5 @@ pub static ALL: &[&dyn Cause] = &[
     &server_fds_exhausted::ServerFdsExhausted,
     &clients_exhausted::ClientsExhausted,
     &idle_connection_cut::IdleConnectionCut,
+    &client_pool_exhausted::ClientPoolExhausted,
 ];
