@@ -421,3 +421,46 @@ fn explain_takes_its_format_on_either_side_of_the_text() {
     }
     assert_eq!(code(&run(&["explain", "NOAUTH", "--format=xml"])), 2);
 }
+
+#[test]
+fn a_far_place_is_a_host_and_nothing_else() {
+    for bad in ["ssh:-oProxyCommand=touch /tmp/x", "ssh:a@-Fx", "ssh:$(id)", "ssh:a b", "ssh:", "ssh:db:22"] {
+        for option in ["--from", "--server"] {
+            let output = run(&[option, bad, "redis://127.0.0.1:1"]);
+            assert_eq!((code(&output), output.stdout.len()), (2, 0), "{option} {bad}");
+        }
+    }
+    assert!(err(&run(&["--from", "ssh:app@db:2222", "redis://db"])).contains("ssh://app@db:2222"));
+}
+
+#[test]
+fn a_client_that_cannot_stand_there_is_exit_2_and_a_server_is_an_unknown() {
+    // Port 1 (tcpmux) is closed on any machine a test runs on; without ssh it says that ssh is not here.
+    let output = run(&["--from", "ssh://127.0.0.1:1", "redis://127.0.0.1:1"]);
+    assert_eq!((code(&output), output.stdout.len()), (2, 0));
+    assert!(err(&output).contains("cannot look from there: "), "{}", err(&output));
+    let output = run(&["--format", "json", "--server", "ssh://127.0.0.1:1", "redis://127.0.0.1:1"]);
+    let report = json(&output);
+    assert!(matches!(code(&output), 1 | 3), "{report}");
+    let evidence = report["evidence"].as_array().unwrap();
+    let side = evidence.iter().find(|e| e["id"] == "server-standing").unwrap();
+    assert_eq!(side["state"], "unknown", "{side}");
+    let output = run(&["fix", "--server", "ssh:db", "redis://db:6379"]);
+    assert_eq!(code(&output), 2);
+    assert!(err(&output).contains("acts on the machine it runs on"), "{}", err(&output));
+}
+
+#[test]
+fn the_far_end_answers_orders_and_ends_with_its_input() {
+    let mut child =
+        nopong(&["collect", "--far"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let order = "{\"role\":\"client\",\"target\":{\"tls\":false,\"host\":\"127.0.0.1\",\"port\":1,\"port_given\":true,\"user_is_name\":false,\
+                 \"password\":\"hunter2hunter2\",\"source\":\"argument\"},\"timeout_ms\":500,\"trace\":false,\
+                 \"tls\":{\"insecure\":false},\"light\":true,\"everything\":false}\n{\"server_side\":false}\nnonsense\n";
+    child.stdin.take().unwrap().write_all(order.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let lines: Vec<String> = out(&output).lines().map(str::to_owned).collect();
+    assert_eq!((code(&output), lines.len()), (0, 3), "{lines:?}");
+    assert!(lines[0].contains("\"nopong-far\":1") && lines[1].contains("127.0.0.1"));
+    assert!(lines[2].contains("ECONNREFUSED") && !out(&output).contains("hunter2"), "{}", lines[2]);
+}

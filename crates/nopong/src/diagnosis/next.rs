@@ -3,6 +3,7 @@
 
 use super::{Band, Case, Finding, Next};
 use crate::cause::common::{sh, url};
+use crate::evidence::ends::Place;
 use crate::evidence::{Seen, Side, Why};
 
 /// How many proposals a reader can use.
@@ -19,6 +20,7 @@ pub(super) fn next(case: &Case<'_>, causes: &[Finding]) -> Vec<Next> {
     let server_unseen = matches!(case.server.listener, Seen::NotRun);
     let mut on_server = 0.0;
     let mut as_root = 0.0;
+    let mut as_root_there = 0.0;
     // Without its user part: what is printed can be run, and shows no secret.
     let target = match &case.ask.unix {
         Some(path) => format!("unix://{path}"),
@@ -40,7 +42,7 @@ pub(super) fn next(case: &Case<'_>, causes: &[Finding]) -> Vec<Next> {
             continue;
         }
         if rights.contains(&item.id) {
-            as_root += worth;
+            *if item.at.is_some() { &mut as_root_there } else { &mut as_root } += worth;
             continue;
         }
         if item.id == "cloud" && item.state == "not-run" {
@@ -59,12 +61,25 @@ pub(super) fn next(case: &Case<'_>, causes: &[Finding]) -> Vec<Next> {
     }
     if on_server > 0.0 {
         let host = crate::text::shown_str(&case.ask.host, 100);
-        let says = format!("look from the Redis host {host} as well: a client alone cannot tell these apart");
+        let says = format!(
+            "look from the Redis host {host} as well (from here: --server ssh:{host}): a client alone cannot tell these apart"
+        );
         proposals.push((on_server, Next { says, command: format!("sudo nopong {}", sh(&target)) }));
     }
     if as_root > 0.0 {
         let says = "look again as root: some facts are closed to other users".to_owned();
         proposals.push((as_root, Next { says, command: format!("sudo nopong {}", sh(&target)) }));
+    }
+    if as_root_there > 0.0 {
+        let end = |option: &str, place: &Option<Place>| {
+            let asked = place.as_ref().filter(|p| p.far()).map(|p| sh(&p.asked));
+            asked.map(|asked| format!("{option} {asked} ")).unwrap_or_default()
+        };
+        let ends = end("--from", &case.file.client_at) + &end("--server", &case.file.server_at);
+        let says =
+            "look again as root over there, by sudo or as another user: some facts are closed".to_owned();
+        let command = format!("nopong --sudo {ends}{}", sh(&target));
+        proposals.push((as_root_there, Next { says, command }));
     }
     proposals.sort_by(|a, b| b.0.total_cmp(&a.0));
     proposals.into_iter().take(SHOWN).map(|(_, n)| n).collect()
@@ -82,6 +97,16 @@ mod tests {
         file.ask.url = "redis://app:***@10.0.0.5:6379".to_owned();
         let next = diagnose(&file).next;
         assert_eq!(next[0].command, "sudo nopong redis://10.0.0.5:6379");
+    }
+
+    #[test]
+    fn rights_that_are_missing_over_there_are_asked_for_there() {
+        let mut file = crate::cause::testing::apart(timed_out(), "10.0.0.5");
+        let why = Why::NotPermitted { needs: "root".to_owned() };
+        file.server.firewall = Seen::unknown(why, std::time::Duration::ZERO, "nft list ruleset");
+        let next = diagnose(&file).next;
+        let wanted = "nopong --sudo --from ssh:app1 --server ssh:db redis://10.0.0.5:6379";
+        assert!(next.iter().any(|n| n.command == wanted), "{next:?}");
     }
 
     #[test]
