@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 const FLOWS_MAX: usize = 16 << 10;
 /// Connections reported.
 const SHOWN_MAX: usize = 32;
+/// Times kept of one connection's SYNs; the kernel sends six at most within a minute (net.ipv4.tcp_syn_retries).
+const TIMES_MAX: usize = 8;
 /// How often the end is looked for.
 const STEP: Duration = Duration::from_millis(20);
 /// A watch nobody ends, ends by itself.
@@ -36,11 +38,13 @@ struct Tally {
     incomplete: bool,
 }
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Counts {
     syn: [u32; 2],
     ack: [u32; 2],
     rst: [u32; 2],
+    /// When SYNs came in.
+    came: Vec<Duration>,
 }
 
 /// A look under way.
@@ -67,13 +71,17 @@ impl Watch {
         Ok(Self { stop, thread, started: sys::now() })
     }
 
-    /// Ends it; what was seen of these dials to that port.
-    pub fn finish(self, dials: &[Dial], port: u16, xdp: bool) -> Seen<Handshakes> {
+    /// Ends it; what was seen of these dials to that port, and when SYNs of ours came in that nothing answered.
+    pub fn finish(self, dials: &[Dial], port: u16, xdp: bool) -> (Seen<Handshakes>, Vec<Duration>) {
         self.stop.store(true, Ordering::Relaxed);
         let took = self.started.elapsed();
         match self.thread.join() {
-            Ok(tally) => Seen::yes(Handshakes { xdp, ..about(&tally, dials, port) }, took, BY_HAND),
-            Err(_) => Seen::unknown(Why::Panicked, took, BY_HAND),
+            Ok(tally) => {
+                let found = Handshakes { xdp, ..about(&tally, dials, port) };
+                let times = unanswered(&tally, &found);
+                (Seen::yes(found, took, BY_HAND), times)
+            }
+            Err(_) => (Seen::unknown(Why::Panicked, took, BY_HAND), Vec::new()),
         }
     }
 }
@@ -104,7 +112,10 @@ impl Tally {
         let (there, back) = ((s.from, s.to, s.dev), (s.to, s.from, s.dev));
         let way = usize::from(s.out);
         if s.syn && !s.ack {
-            self.flow(there, |c| c.syn[way] += 1);
+            self.flow(there, |c| {
+                c.syn[way] += 1;
+                c.came.extend(s.at.filter(|_| !s.out && c.came.len() < TIMES_MAX));
+            });
         } else if s.syn {
             self.flow(back, |c| c.ack[way] += 1);
         } else if s.rst {
@@ -125,6 +136,14 @@ impl Tally {
     }
 }
 
+/// When our own SYNs came in that nothing left in answer to.
+fn unanswered(tally: &Tally, found: &Handshakes) -> Vec<Duration> {
+    let mute = |h: &&Handshake| h.ours && h.syn_in > 0 && h.ack_out == 0 && h.rst_out == 0;
+    let ours: Vec<_> = found.target.iter().filter(mute).map(|h| (h.client, h.server)).collect();
+    let flows = tally.flows.iter().filter(|((client, server, _), _)| ours.contains(&(*client, *server)));
+    flows.flat_map(|(_, counts)| counts.came.iter().copied()).collect()
+}
+
 /// Keeps what is about the dials: ours, what may be ours under another address, and ours to other ports.
 fn about(tally: &Tally, dials: &[Dial], port: u16) -> Handshakes {
     let mut found = Handshakes { incomplete: tally.incomplete, ..Handshakes::default() };
@@ -138,7 +157,7 @@ fn about(tally: &Tally, dials: &[Dial], port: u16) -> Handshakes {
                 from.port() == client.port() && (server.port() == port || same(from, client))
             })
         });
-        let shake = || handshake(client, server, dev, ours, *counts);
+        let shake = || handshake(client, server, dev, ours, counts);
         let [unanswered_in, _] = counts.syn;
         if ours || translated {
             found.target.push(shake());
@@ -161,7 +180,7 @@ fn about(tally: &Tally, dials: &[Dial], port: u16) -> Handshakes {
     found
 }
 
-fn handshake(client: SocketAddr, server: SocketAddr, dev: u32, ours: bool, counts: Counts) -> Handshake {
+fn handshake(client: SocketAddr, server: SocketAddr, dev: u32, ours: bool, counts: &Counts) -> Handshake {
     Handshake {
         client,
         server,
@@ -185,7 +204,7 @@ mod tests {
     fn segment(from: &str, to: &str, flags: &str, out: bool) -> Segment {
         let has = |c| flags.contains(c);
         let (from, to) = (from.parse().expect("address"), to.parse().expect("address"));
-        Segment { from, to, syn: has('s'), ack: has('a'), rst: has('r'), out, dev: 1 }
+        Segment { from, to, syn: has('s'), ack: has('a'), rst: has('r'), out, dev: 1, at: None }
     }
 
     fn dial() -> Dial {

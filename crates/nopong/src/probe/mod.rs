@@ -211,7 +211,7 @@ fn ladder(request: &Request, file: &mut CaseFile) {
     if let Some(watch) = watch {
         let dials = file.client.connect.get().cloned().unwrap_or_default();
         file.client.syn = match watch {
-            Ok(watch) => watch.finish(&dials, file.ask.port, false),
+            Ok(watch) => watch.finish(&dials, file.ask.port, false).0,
             Err(why) => handshakes::unseen(why),
         };
     }

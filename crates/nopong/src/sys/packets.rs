@@ -2,11 +2,13 @@
 //! it (net/core/dev.c, __netif_receive_skb_core and dev_queue_xmit_nit). Needs CAP_NET_RAW.
 
 use nix::sys::socket::{ControlMessageOwned, LinkAddr, MsgFlags, recvmsg, setsockopt, sockopt};
+use nix::sys::time::TimeSpec;
+use nix::time::ClockId;
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use std::io::IoSliceMut;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd as _, AsRawFd as _};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// ETH_P_ALL of linux/if_ether.h: both directions, all protocols.
 const ALL: u16 = 3;
@@ -33,6 +35,8 @@ pub struct Segment {
     pub out: bool,
     /// Index of the interface.
     pub dev: u32,
+    /// When it was on the wire, by the monotonic clock.
+    pub at: Option<Duration>,
 }
 
 /// The socket.
@@ -40,6 +44,8 @@ pub struct Segment {
 pub struct Packets {
     socket: Socket,
     lost: u32,
+    /// The real-time clock, which packets are stamped by, is so far ahead of the monotonic one.
+    ahead: Duration,
 }
 
 impl Packets {
@@ -50,7 +56,10 @@ impl Packets {
         socket.attach_filter(&handshakes())?;
         drop(socket.set_recv_buffer_size(BUFFER));
         setsockopt(&socket, sockopt::RxqOvfl, &1)?;
-        Ok(Self { socket, lost: 0 })
+        setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+        let now = |clock: ClockId| clock.now().map(Duration::from).unwrap_or_default();
+        let ahead = now(ClockId::CLOCK_REALTIME).saturating_sub(now(ClockId::CLOCK_MONOTONIC));
+        Ok(Self { socket, lost: 0, ahead })
     }
 
     /// The next segment; none at the deadline.
@@ -77,16 +86,20 @@ impl Packets {
 
     fn receive(&mut self) -> nix::Result<Option<Segment>> {
         let mut buffer = [0u8; 128];
-        let mut control = nix::cmsg_space!(u32);
-        let (size, address, lost) = {
+        let mut control = nix::cmsg_space!(u32, TimeSpec);
+        let (size, address, lost, stamp) = {
             let mut slices = [IoSliceMut::new(&mut buffer)];
             let flags = MsgFlags::MSG_DONTWAIT;
             let got = recvmsg::<LinkAddr>(self.socket.as_raw_fd(), &mut slices, Some(&mut control), flags)?;
-            let lost = got.cmsgs()?.find_map(|c| match c {
-                ControlMessageOwned::RxqOvfl(count) => Some(count),
-                _ => None,
-            });
-            (got.bytes, got.address, lost)
+            let (mut lost, mut stamp) = (None, None);
+            for message in got.cmsgs()? {
+                match message {
+                    ControlMessageOwned::RxqOvfl(count) => lost = Some(count),
+                    ControlMessageOwned::ScmTimestampns(time) => stamp = Some(Duration::from(time)),
+                    _ => {}
+                }
+            }
+            (got.bytes, got.address, lost, stamp)
         };
         self.lost = lost.unwrap_or(self.lost);
         let Some(link) = address else { return Ok(None) };
@@ -97,7 +110,8 @@ impl Packets {
         };
         let found = segment(buffer.get(..size).unwrap_or_default());
         let dev = u32::try_from(link.ifindex()).unwrap_or(0);
-        Ok(found.map(|s| Segment { out, dev, ..s }))
+        let at = stamp.and_then(|stamp| stamp.checked_sub(self.ahead));
+        Ok(found.map(|s| Segment { out, dev, at, ..s }))
     }
 }
 
@@ -152,7 +166,7 @@ fn segment(packet: &[u8]) -> Option<Segment> {
     let (syn, rst, ack) = (flags & 2 != 0, flags & 4 != 0, flags & 16 != 0);
     (syn || rst).then_some(())?;
     let (from, to) = (SocketAddr::new(from, port(0)?), SocketAddr::new(to, port(2)?));
-    Some(Segment { from, to, syn, ack, rst, out: false, dev: 0 })
+    Some(Segment { from, to, syn, ack, rst, out: false, dev: 0, at: None })
 }
 
 #[cfg(test)]
@@ -186,6 +200,9 @@ mod tests {
             let mut seen = Vec::new();
             while let Some(s) = packets.next(deadline).filter(|_| seen.len() < 100) {
                 if s.to == to || s.from == to {
+                    let now = Duration::from(nix::time::ClockId::CLOCK_MONOTONIC.now().expect("a clock"));
+                    let age = now.saturating_sub(s.at.expect("a time"));
+                    assert!(age < Duration::from_secs(2) && !age.is_zero(), "{age:?}");
                     seen.push((s.syn, s.rst, s.out));
                 }
                 if seen.contains(&(true, false, false)) && seen.contains(&(false, true, false)) {

@@ -78,6 +78,15 @@ impl Trace {
         Ok(Self { pipe: instance.pipe("trace_pipe")?, _instance: instance })
     }
 
+    /// Starts tracing an event of the whole machine, by the monotonic clock; on a thread of its own likewise.
+    pub fn of_machine(event: &str, filter: &str) -> std::io::Result<Self> {
+        let instance = Instance::new("machine")?;
+        instance.set("trace_clock", "mono")?;
+        instance.set(&format!("events/{event}/filter"), filter)?;
+        instance.set(&format!("events/{event}/enable"), "1")?;
+        Ok(Self { pipe: instance.pipe("trace_pipe")?, _instance: instance })
+    }
+
     /// What was traced so far, as text; never waits.
     pub fn read(&mut self, max: usize) -> String {
         let mut bytes = Vec::new();

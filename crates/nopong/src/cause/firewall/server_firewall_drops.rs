@@ -63,10 +63,12 @@ fn on_server(case: &Case<'_>) -> Vec<Reason> {
     }
     if dropped(case) > 0 {
         let says = "the kernel dropped the packets of our own attempt in netfilter (NETFILTER_DROP)";
-        // On this machine they pass OUTPUT as well: it has to be known to let them go.
-        reasons.push(match own_output(case).map(|v| v.verdict.as_str()) {
-            Some("accept") => Reason::confirms("drop", says),
-            _ => Reason::strong("drop", says),
+        // On this machine they pass OUTPUT as well: it has to be known to let them go. Seen to come in, they have.
+        let passed = own_output(case).is_some_and(|v| v.verdict == "accept");
+        reasons.push(if passed || matches!(case.journey(), Journey::Arrived { .. }) {
+            Reason::confirms("drop", says)
+        } else {
+            Reason::strong("drop", says)
         });
     }
     reasons

@@ -2,32 +2,42 @@
 //! client has dialled, read everything.
 
 use crate::diagnosis::{Case, Symptom};
-use crate::evidence::{CaseFile, Server, Why};
+use crate::evidence::{CaseFile, Seen, Server, Why};
 use crate::probe::handshakes::{self, Watch};
+use crate::probe::server::drops::DropWatch;
 use crate::probe::{Request, client, containers, firewall, server};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// An end under way.
 #[derive(Debug)]
 pub(super) struct ServerEnd {
     watch: Result<Watch, Why>,
+    drops: Option<Result<DropWatch, Why>>,
     rules: Arc<firewall::Rules>,
 }
 
 impl ServerEnd {
     /// Before the client dials; in the network namespace that is to be watched.
-    pub(super) fn start() -> Self {
+    pub(super) fn start(trace: bool) -> Self {
+        let drops = trace.then(DropWatch::start);
         let watch = Watch::start();
-        Self { watch, rules: Arc::new(firewall::read()) }
+        Self { watch, drops, rules: Arc::new(firewall::read()) }
     }
 
     /// After it has: `file` holds the client's evidence, and gets the server's.
     pub(super) fn finish(self, request: &Request, file: &mut CaseFile) {
         let port = file.ask.port;
         let dials = file.client.connect.get().cloned().unwrap_or_default();
-        let syn = match self.watch {
+        let (syn, unanswered) = match self.watch {
             Ok(watch) => watch.finish(&dials, port, server::xdp()),
-            Err(why) => handshakes::unseen(why),
+            Err(why) => (handshakes::unseen(why), Vec::new()),
+        };
+        // Without a SYN of ours that came to nothing here, there is no reason to ask for.
+        let drop = match self.drops.filter(|_| !unanswered.is_empty()) {
+            Some(Ok(drops)) => drops.finish(&unanswered),
+            Some(Err(why)) => Seen::unknown(why, Duration::ZERO, server::drops::BY_HAND),
+            None => Seen::NotRun,
         };
         let request = &Request { before: Some(self.rules), trace: false, ..request.clone() };
         file.server = Server { syn, standing: client::standing::look(), ..server::base(request, file) };
@@ -36,6 +46,7 @@ impl ServerEnd {
             server::beside_a_pong(request, file);
         } else {
             server::everything(request, file);
+            file.server.drop = drop;
         }
         if containers::wanted(request, file, healthy) {
             containers::look_at_server(request, file);

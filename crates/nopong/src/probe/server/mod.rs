@@ -6,7 +6,7 @@ mod binaries;
 mod config;
 mod dbus;
 mod default_user;
-mod drops;
+pub(super) mod drops;
 mod holders;
 mod inside;
 mod kernel;
@@ -169,7 +169,7 @@ fn look_oom(file: &CaseFile, log: &Result<Vec<kernel_log::Record>, Why>) -> Seen
 
 fn look_drops(request: &Request, file: &CaseFile) -> Seen<Drops> {
     let Some(to) = drops::target(file).filter(|_| request.trace) else { return Seen::NotRun };
-    timed("trace-cmd record -e skb:kfree_skb; or: perf trace -e skb:kfree_skb", || drops::look(to))
+    timed(drops::BY_HAND, || drops::look(to))
 }
 
 fn look_binaries(processes: &[Process]) -> Seen<Vec<Binary>> {
