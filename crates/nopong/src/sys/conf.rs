@@ -128,7 +128,7 @@ fn bind(ip: IpAddr) -> Bindable {
 }
 
 /// `glob(3)` for what an include has: `*`, `?` and `[…]` in any part of the path, sorted by bytes.
-fn glob(cwd: &Path, pattern: &[u8]) -> Vec<PathBuf> {
+pub(crate) fn glob(cwd: &Path, pattern: &[u8]) -> Vec<PathBuf> {
     use std::os::unix::ffi::OsStrExt as _;
     let absolute = pattern.first() == Some(&b'/');
     let mut found = vec![if absolute { PathBuf::from("/") } else { PathBuf::new() }];

@@ -7,9 +7,6 @@ use redis_conf::{Bindable, Files, OsError};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-/// Files one pattern may match.
-const MATCHES_MAX: usize = 512;
-
 /// Answers for one instance.
 #[derive(Debug)]
 pub(super) struct Machine<'a> {
@@ -63,31 +60,7 @@ impl Files for Machine<'_> {
     }
 
     fn glob(&self, cwd: &Path, pattern: &[u8]) -> Vec<PathBuf> {
-        let pattern = cwd.join(String::from_utf8_lossy(pattern).as_ref());
-        let mut found = vec![PathBuf::new()];
-        for part in pattern.components() {
-            let part = part.as_os_str();
-            let wild = part.as_encoded_bytes().iter().any(|b| matches!(b, b'*' | b'?' | b'['));
-            let mut next = Vec::new();
-            for dir in found {
-                if !wild {
-                    next.push(dir.join(part));
-                    continue;
-                }
-                for name in sys::list(&dir, 4096).unwrap_or_default() {
-                    let (name_bytes, pattern) = (name.as_encoded_bytes(), part.as_encoded_bytes());
-                    // glob(3): a leading dot must be written.
-                    let hidden = name_bytes.first() == Some(&b'.') && pattern.first() != Some(&b'.');
-                    if !hidden && matches(pattern, name_bytes) && next.len() < MATCHES_MAX {
-                        next.push(dir.join(&name));
-                    }
-                }
-            }
-            found = next;
-        }
-        found.retain(|p| sys::lstat(p).is_ok());
-        found.sort();
-        found
+        sys::conf::glob(cwd, pattern).into_iter().map(|path| cwd.join(path)).collect()
     }
 
     fn enter(&self, dir: &Path) -> Result<PathBuf, OsError> {
@@ -152,78 +125,11 @@ fn nonlocal(ip: IpAddr) -> bool {
     sys::read_text(format!("/proc/sys/net/{family}/ip_nonlocal_bind"), 16).is_ok_and(|t| t.trim() == "1")
 }
 
-/// glob(7) of one path component: `*`, `?`, `[a-z]`, `[!a]`.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        let step = match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, n));
-                p += 1;
-                continue;
-            }
-            Some(b'?') => Some(1),
-            Some(b'[') => class(pattern.get(p..).unwrap_or_default(), name[n]),
-            Some(c) if *c == name[n] => Some(1),
-            _ => None,
-        };
-        match (step, star) {
-            (Some(length), _) => {
-                p += length;
-                n += 1;
-            }
-            (None, Some((star_p, star_n))) => {
-                star = Some((star_p, star_n + 1));
-                p = star_p + 1;
-                n = star_n + 1;
-            }
-            (None, None) => return false,
-        }
-    }
-    pattern.get(p..).unwrap_or_default().iter().all(|c| *c == b'*')
-}
-
-/// The length of a bracket expression at the start of `pattern`, if the byte is in it.
-fn class(pattern: &[u8], byte: u8) -> Option<usize> {
-    let end = pattern.iter().skip(2).position(|b| *b == b']')? + 2;
-    let mut set = pattern.get(1..end)?;
-    let negated = matches!(set.first(), Some(b'!' | b'^'));
-    if negated {
-        set = &set[1..];
-    }
-    let mut hit = false;
-    while let Some(first) = set.first() {
-        if let [low, b'-', high, ..] = set {
-            hit |= (*low..=*high).contains(&byte);
-            set = &set[3..];
-        } else {
-            hit |= *first == byte;
-            set = &set[1..];
-        }
-    }
-    (hit != negated).then_some(end + 1)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Machine, matches};
+    use super::Machine;
     use redis_conf::{Bindable, Files};
     use std::path::Path;
-
-    #[test]
-    fn patterns() {
-        for (pattern, name, hit) in [
-            ("*.conf", "a.conf", true),
-            ("[0-9]*.conf", "1a.conf", true),
-            ("[!0-9]*", "1", false),
-            ("a?c", "abc", true),
-            ("[", "[", false),
-            ("*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaa", false),
-        ] {
-            assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), hit, "{pattern} {name}");
-        }
-    }
 
     #[test]
     fn own_addresses_can_be_bound() {
