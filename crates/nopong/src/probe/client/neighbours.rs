@@ -53,12 +53,31 @@ fn candidates(file: &CaseFile, dialled: &[SocketAddr]) -> Vec<(SocketAddr, &'sta
         add(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port), "other-family");
         add(SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), port), "other-family");
     }
-    for usual in PORTS.into_iter().chain(port.checked_sub(BUS).filter(|p| *p > 0)) {
+    // An ordinary user does not see whose a socket is, but every server writes its port into its title.
+    let titled = if file.ask.local { titled_ports(file) } else { Vec::new() };
+    for usual in titled.into_iter().chain(PORTS).chain(port.checked_sub(BUS).filter(|p| *p > 0)) {
         let mut to = *first;
         to.set_port(usual);
         add(to, "usual-port");
     }
     found
+}
+
+/// The ports in the titles of this namespace's servers: `redis-server 127.0.0.1:6399` (proc-title-template, since
+/// Redis 2.6 with the address), or `--port 6399`.
+fn titled_ports(file: &CaseFile) -> Vec<u16> {
+    let processes = file.server.process.get().map_or(&[][..], Vec::as_slice);
+    processes
+        .iter()
+        .filter(|p| p.same_netns != Some(false))
+        .filter_map(|p| {
+            let line = p.cmdline.join(" ");
+            let mut words = line.split_whitespace().skip(1);
+            let title = words.clone().next().and_then(|w| w.rsplit_once(':')?.1.parse().ok());
+            title.or_else(|| words.find(|w| *w == "--port").and_then(|_| words.next()?.parse().ok()))
+        })
+        .filter(|port| *port > 0)
+        .collect()
 }
 
 /// Where this machine's own Redis processes listen, as addresses that can be dialled.
@@ -131,8 +150,9 @@ fn name_the_bus(file: &CaseFile, seen: &mut [Neighbour]) {
 
 #[cfg(test)]
 mod tests {
-    use super::candidates;
-    use crate::evidence::CaseFile;
+    use super::{candidates, titled_ports};
+    use crate::evidence::server::Process;
+    use crate::evidence::{CaseFile, Seen};
 
     #[test]
     fn usual_ports_and_the_other_family() {
@@ -142,6 +162,23 @@ mod tests {
         assert!(has("[::1]:16379", "other-family"));
         assert!(has("127.0.0.1:6379", "usual-port"));
         assert!(!found.iter().any(|(to, _)| dialled.contains(to)));
+    }
+
+    #[test]
+    fn ports_in_titles() {
+        let process = |words: &[&str]| Process {
+            cmdline: words.iter().map(|w| (*w).to_owned()).collect(),
+            ..Process::default()
+        };
+        let mut file = CaseFile::default();
+        let all = vec![
+            process(&["redis-server 127.0.0.1:6399"]),
+            process(&["redis-server", "*:7009", "[cluster]"]),
+            process(&["/usr/bin/redis-server", "/etc/redis.conf", "--port", "6400"]),
+            process(&["redis-server", "unixsocket:/run/r.sock"]),
+        ];
+        file.server.process = Seen::yes(all, std::time::Duration::ZERO, "ps");
+        assert_eq!(titled_ports(&file), [6399, 7009, 6400]);
     }
 
     fn leak(text: &str) -> &'static str {
