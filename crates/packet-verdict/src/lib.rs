@@ -23,7 +23,7 @@ mod set;
 mod value;
 
 pub use exercise::{exercise_iptables, exercise_nft};
-pub use judge::{Need, Outcome, Passed, RuleRef, Verdict, judge};
+pub use judge::{Need, Outcome, Passed, RuleRef, Verdict, judge, rule_by_handle};
 pub use model::{Kind, Reject, Ruleset};
 pub use owner::Owner;
 pub use packet::{Address, CtState, Hook, Packet, Route};

@@ -20,6 +20,8 @@ pub enum CtState {
     New,
     /// A later one from the side that dialled.
     Established,
+    /// The answer to the first, a SYN-ACK, on its way back: source and destination are those of the answer.
+    Answer,
 }
 
 /// A route of this host: destination prefix and the interface it leaves by.

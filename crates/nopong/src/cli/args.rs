@@ -59,8 +59,12 @@ pub(super) struct Asked {
     /// Take any certificate
     #[arg(long, help_heading = "Access")]
     pub(super) insecure: bool,
-    /// Do not use the kernel's trace points, also as root
+    /// Follow a SYN of ours through the rules of nftables (root, Linux 5.12): a table of our own switches the trace on for
+    /// that packet, and is gone with this process
     #[arg(long)]
+    pub(super) trace: bool,
+    /// Do not use the kernel's trace points, also as root
+    #[arg(long, conflicts_with = "trace")]
     pub(super) no_trace: bool,
     /// Judge the cloud's firewall rules as well: aws, gcp or azure through its own tool (alone: whichever is here), or
     /// a file with listings of that tool as JSON; may be repeated
@@ -286,6 +290,7 @@ impl Asked {
             timeout: self.timeout.unwrap_or(Duration::from_secs(2)),
             client: self.client,
             trace: !self.no_trace,
+            follow: self.trace,
             tls: TlsOptions {
                 cacert: self.cacert.clone(),
                 cert: self.cert.clone(),

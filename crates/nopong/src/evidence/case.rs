@@ -38,6 +38,9 @@ pub struct Ask {
     pub client: Option<std::net::IpAddr>,
     /// The time limit for one network wait, in milliseconds.
     pub timeout_ms: u64,
+    /// `--trace`: follow a SYN through the rules.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub trace: bool,
 }
 
 /// A target that cannot be parsed.

@@ -325,14 +325,25 @@ impl Says for server::Kernel {
 impl Says for server::Verdict {
     fn says(&self) -> String {
         let rule = self.rule.as_deref().map(|r| format!(" by: {r}")).unwrap_or_default();
-        format!("{} to {}: {}{rule}", self.source, self.destination, self.verdict)
+        let traced = self.traced.as_ref().map(|t| match &t.chain {
+            Some(chain) => format!("; the kernel's trace of a SYN ends in {chain}: {}", t.verdict),
+            None => "; the kernel's trace of a SYN passes the rules of nftables".to_owned(),
+        });
+        format!(
+            "{} to {}: {}{rule}{}",
+            self.source,
+            self.destination,
+            self.verdict,
+            traced.unwrap_or_default()
+        )
     }
 }
 
 impl Says for server::Firewall {
     fn says(&self) -> String {
         let read = join(&self.read, "no rules", Clone::clone);
-        format!("{read}; {}", self.verdicts.says())
+        let untraced = self.untraced.as_ref().map(|why| format!("; --trace: {why}")).unwrap_or_default();
+        format!("{read}; {}{untraced}", self.verdicts.says())
     }
 }
 

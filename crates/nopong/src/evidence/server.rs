@@ -529,6 +529,29 @@ pub struct Verdict {
     /// The request passes; this is about the answer to it (SYN-ACK), met in the other direction.
     #[serde(default)]
     pub answer: bool,
+    /// What was taken for granted, such as a rate limit that is not used up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub assumed: Vec<String>,
+    /// The kernel's own account of a SYN, where `--trace` asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traced: Option<Traced>,
+}
+
+/// The way of one SYN through the rules of nftables, as the kernel tells it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Traced {
+    /// `accept` (no rule stopped it), `drop` or `reject`.
+    pub verdict: String,
+    /// The rule that stopped it.
+    pub rule: Option<String>,
+    /// `table chain` of it.
+    pub chain: Option<String>,
+    /// Its handle.
+    pub handle: Option<u64>,
+    /// Who owns it.
+    pub owner: Option<String>,
+    /// Each step: chain, rule, what it did.
+    pub steps: Vec<String>,
 }
 
 /// The packet filter of a host.
@@ -542,6 +565,9 @@ pub struct Firewall {
     pub managers: Vec<String>,
     /// Verdicts: for the target as dialled from here, and (server) for a client of another host.
     pub verdicts: Vec<Verdict>,
+    /// Why `--trace` traced nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untraced: Option<String>,
 }
 
 /// Why the kernel dropped packets to the port during our dial (skb:kfree_skb).

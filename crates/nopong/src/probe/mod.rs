@@ -11,7 +11,7 @@ pub mod handshakes;
 pub mod server;
 
 use crate::diagnosis::{Case, Symptom};
-use crate::evidence::{CaseFile, SCHEMA_VERSION, Seen, Why};
+use crate::evidence::{Ask, CaseFile, SCHEMA_VERSION, Seen, Why};
 use crate::sys;
 use crate::target::Target;
 use crate::vantage::Vantage;
@@ -31,6 +31,8 @@ pub struct Request {
     pub client: Option<IpAddr>,
     /// `--no-trace` was not given: a private tracefs instance may be used.
     pub trace: bool,
+    /// `--trace`: a SYN is followed through the rules of nftables.
+    pub follow: bool,
     /// TLS material.
     pub tls: TlsOptions,
     /// Read the server's side when the target is this machine.
@@ -60,7 +62,7 @@ pub struct Request {
     /// Watch the handshakes on the client's wire.
     pub watch: bool,
     /// The rules as they were before the client dialled, for their counters.
-    pub before: Option<std::sync::Arc<firewall::Rules>>,
+    pub before: Option<std::sync::Arc<firewall::Before>>,
     /// `--cloud`: whose rules are read, and what was saved of them.
     pub cloud: Option<cloud::Wanted>,
     /// The cluster whose objects are read.
@@ -90,6 +92,7 @@ impl Default for Request {
             timeout: Duration::from_secs(2),
             client: None,
             trace: true,
+            follow: false,
             tls: TlsOptions::default(),
             server_side: true,
             server_here: false,
@@ -127,7 +130,10 @@ fn empty(request: &Request) -> CaseFile {
     let mut file = CaseFile {
         schema_version: SCHEMA_VERSION,
         nopong: env!("CARGO_PKG_VERSION").to_owned(),
-        ask: request.target.ask(request.timeout.as_millis() as u64, request.client),
+        ask: Ask {
+            trace: request.follow,
+            ..request.target.ask(request.timeout.as_millis() as u64, request.client)
+        },
         ..CaseFile::default()
     };
     if let Some(settings) = &request.settings {

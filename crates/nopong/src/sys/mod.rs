@@ -10,6 +10,7 @@ pub mod namespaces;
 pub mod net;
 pub mod netfilter;
 pub mod netlink;
+pub mod nftrace;
 pub mod packets;
 pub mod pipe;
 pub mod raw;

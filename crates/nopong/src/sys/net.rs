@@ -161,6 +161,39 @@ pub fn connect(to: SocketAddr, deadline: Instant) -> std::io::Result<Stream> {
     }
 }
 
+/// A dial whose source port is known before it is made.
+#[derive(Debug)]
+pub struct Knock {
+    socket: Socket,
+    /// The source that its SYN will have.
+    pub from: SocketAddr,
+}
+
+impl Knock {
+    /// Takes a free port of that address.
+    pub fn bind(from: IpAddr) -> std::io::Result<Self> {
+        let any = SocketAddr::new(from, 0);
+        let socket = Socket::new(Domain::for_address(any), Type::STREAM, None)?;
+        socket.bind(&SockAddr::from(any))?;
+        let from = socket.local_addr()?.as_socket().unwrap_or(any);
+        Ok(Self { socket, from })
+    }
+
+    /// Dials; whatever comes of it, its SYN was sent unless this fails.
+    pub fn dial(&self, to: SocketAddr, limit: Duration) -> std::io::Result<()> {
+        use std::io::ErrorKind::{
+            ConnectionRefused, ConnectionReset, HostUnreachable, PermissionDenied, TimedOut,
+        };
+        match self.socket.connect_timeout(&SockAddr::from(to), limit) {
+            Err(e) => match e.kind() {
+                ConnectionRefused | ConnectionReset | HostUnreachable | PermissionDenied | TimedOut => Ok(()),
+                _ => Err(e),
+            },
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
 /// Connects to a unix socket within the limit.
 pub fn connect_unix(path: &Path, deadline: Instant) -> std::io::Result<Stream> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;

@@ -104,6 +104,7 @@ impl Target {
             local: false,
             client,
             timeout_ms,
+            trace: false,
         }
     }
 }

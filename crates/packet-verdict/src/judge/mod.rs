@@ -10,7 +10,7 @@ mod walk;
 
 pub(crate) use state::{ct, rtn};
 
-use crate::model::{Reject, Ruleset};
+use crate::model::{Family, Kind, Reject, Ruleset};
 use crate::owner::Owner;
 use crate::packet::{Hook, Packet};
 use crate::value::{Value, bits_name, name_bits};
@@ -131,6 +131,48 @@ pub fn judge(rulesets: &[Ruleset], packet: &Packet) -> Verdict {
 /// (net.ipv4.ip_local_port_range; IANA's range is within).
 const ANY_PORT: (u16, u16) = (1024, 65535);
 const EPHEMERAL: (u16, u16) = (32768, 65535);
+
+/// The rule with that handle in nft's listing, or the chain's policy; where an `iptables-save` text shows the same table,
+/// in its words.
+#[must_use]
+pub fn rule_by_handle(
+    rulesets: &[Ruleset],
+    family: &str,
+    table: &str,
+    chain: &str,
+    handle: Option<u64>,
+) -> Option<RuleRef> {
+    let find = |kind: Kind| {
+        rulesets.iter().filter(move |r| r.kind == kind).find_map(|r| {
+            let same = |t: &&crate::model::Table| t.name == table && family_word(t.family) == family;
+            let t = r.tables.iter().position(|t| same(&t))?;
+            Some((r, t, *r.tables[t].by_name.get(chain)?))
+        })
+    };
+    let (ruleset, t, c) = find(Kind::Nft)?;
+    let rules = &ruleset.tables[t].chains[c].rules;
+    let at = match handle {
+        Some(handle) => rules.iter().position(|r| r.handle == Some(handle))?,
+        None => usize::MAX,
+    };
+    let listed = pipeline::rule_ref(ruleset, t, c, at);
+    let better =
+        find(Kind::IptablesNft).filter(|(r, t, c)| r.tables[*t].chains[*c].rules.len() == rules.len());
+    Some(match better {
+        Some((r, t, c)) => RuleRef { handle: listed.handle, ..pipeline::rule_ref(r, t, c, at) },
+        None => listed,
+    })
+}
+
+pub(crate) fn family_word(family: Family) -> &'static str {
+    match family {
+        Family::Ip => "ip",
+        Family::Ip6 => "ip6",
+        Family::Inet => "inet",
+        Family::Netdev => "netdev",
+        Family::Other => "other",
+    }
+}
 
 fn judge_ports(refs: &[&Ruleset], packet: &Packet) -> Verdict {
     let iifs = incoming(refs, packet);

@@ -125,7 +125,7 @@ impl<'a> Pipeline<'a> {
 
     /// A later packet of a connection does not meet the nat chains: it is translated as the first one was.
     fn leave(&mut self, exit: Exit, nat: bool, next: &mut Vec<(State, PathId)>, finals: &mut Vec<Final>) {
-        let known = nat && self.packet.state == CtState::Established;
+        let known = nat && self.packet.state != CtState::New;
         let outcome = match exit.end {
             End::Accept | End::Return => return add(next, exit.state, exit.path),
             End::Drop | End::Reject(_) | End::Lost(_) if known => return,
@@ -421,48 +421,46 @@ impl<'a> Pipeline<'a> {
     }
 
     fn rule_ref(&self, at: At) -> RuleRef {
-        let ruleset = self.rulesets[at.ruleset];
-        let table = &ruleset.tables[at.table];
-        let chain = &table.chains[at.chain];
-        let family = match table.family {
-            Family::Ip => "ip",
-            Family::Ip6 => "ip6",
-            Family::Inet => "inet",
-            Family::Netdev => "netdev",
-            Family::Other => "other",
-        };
-        let mut out = RuleRef {
-            source: ruleset.label.clone(),
-            family,
-            table: table.name.clone(),
-            chain: chain.name.clone(),
-            text: String::new(),
-            comment: None,
-            handle: None,
-            packets: None,
-            line: 0,
-            column: 0,
-            policy: false,
-            xt: table.xt,
-            owner: None,
-        };
-        if let Some(rule) = chain.rules.get(at.rule) {
-            out.text.clone_from(&rule.text);
-            out.comment.clone_from(&rule.comment);
-            (out.handle, out.packets) = (rule.handle, rule.packets);
-            (out.line, out.column) = (rule.line, rule.column);
-        } else if let Some(base) = &chain.base {
-            out.policy = true;
-            out.packets = base.packets;
-            let word = if base.accept { "accept" } else { "drop" };
-            out.text = match ruleset.kind {
-                Kind::Nft => format!("policy {word}"),
-                _ => format!("-P {} {}", chain.name, word.to_uppercase()),
-            };
-        }
-        out.owner = crate::owner::owner(table, chain, at.rule);
-        out
+        rule_ref(self.rulesets[at.ruleset], at.table, at.chain, at.rule)
     }
+}
+
+/// The rule, or the chain's policy, as the reader knows it.
+pub(super) fn rule_ref(ruleset: &Ruleset, table: usize, chain: usize, rule: usize) -> RuleRef {
+    let table = &ruleset.tables[table];
+    let chain = &table.chains[chain];
+    let family = super::family_word(table.family);
+    let mut out = RuleRef {
+        source: ruleset.label.clone(),
+        family,
+        table: table.name.clone(),
+        chain: chain.name.clone(),
+        text: String::new(),
+        comment: None,
+        handle: None,
+        packets: None,
+        line: 0,
+        column: 0,
+        policy: false,
+        xt: table.xt,
+        owner: None,
+    };
+    if let Some(rule) = chain.rules.get(rule) {
+        out.text.clone_from(&rule.text);
+        out.comment.clone_from(&rule.comment);
+        (out.handle, out.packets) = (rule.handle, rule.packets);
+        (out.line, out.column) = (rule.line, rule.column);
+    } else if let Some(base) = &chain.base {
+        out.policy = true;
+        out.packets = base.packets;
+        let word = if base.accept { "accept" } else { "drop" };
+        out.text = match ruleset.kind {
+            Kind::Nft => format!("policy {word}"),
+            _ => format!("-P {} {}", chain.name, word.to_uppercase()),
+        };
+    }
+    out.owner = crate::owner::owner(table, chain, rule);
+    out
 }
 
 type Ways = Vec<(State, PathId)>;

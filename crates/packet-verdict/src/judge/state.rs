@@ -17,6 +17,7 @@ pub(crate) mod ct {
     pub(crate) const UNTRACKED: u128 = 64;
     /// Bits of `ct status` (enum ip_conntrack_status).
     pub(crate) const SEEN_REPLY_ASSURED_CONFIRMED: u128 = 2 | 4 | 8;
+    pub(crate) const SEEN_REPLY_CONFIRMED: u128 = 2 | 8;
     pub(crate) const SNAT: u128 = 16;
     pub(crate) const DNAT: u128 = 32;
     /// "NAT was looked at": depends on whether any nat chain exists.
@@ -80,7 +81,11 @@ impl State {
                 Hook::Output => packet.loops(),
             },
             mark: packet.mark.map_or(Value::Range(0, u128::from(u32::MAX)), |m| Value::Known(m.into())),
-            ct_mark: Value::Known(0),
+            // The first packet's way may have marked the connection.
+            ct_mark: match packet.state {
+                CtState::New => Value::Known(0),
+                CtState::Answer | CtState::Established => Value::Range(0, u128::from(u32::MAX)),
+            },
             untracked: false,
             dnat: false,
             snat: false,
@@ -111,6 +116,7 @@ impl State {
             Field::TcpFlags => match packet.state {
                 CtState::New => known(0x02),
                 CtState::Established => Value::Bits(0x10, !0x09),
+                CtState::Answer => known(0x12),
             },
             Field::IifName => match place.hook {
                 _ if place.ours => known(0),
@@ -125,13 +131,10 @@ impl State {
             Field::CtMark => only(self.tracked(place), self.ct_mark),
             Field::CtState => known(self.ct_state(place, packet)),
             Field::CtStatus => only(self.tracked(place), self.ct_status(packet)),
-            Field::CtDirection => only(self.tracked(place), known(0)),
-            Field::CtOrigSaddr => only(self.tracked(place), known(addr_bits(packet.src))),
-            Field::CtOrigDaddr => only(self.tracked(place), known(addr_bits(packet.dst))),
-            Field::CtOrigSport => {
-                only(self.tracked(place), Value::Range(packet.sport.0.into(), packet.sport.1.into()))
+            Field::CtDirection => only(self.tracked(place), known((packet.state == CtState::Answer).into())),
+            Field::CtOrigSaddr | Field::CtOrigDaddr | Field::CtOrigSport | Field::CtOrigDport => {
+                only(self.tracked(place), original(field, packet))
             }
-            Field::CtOrigDport => only(self.tracked(place), known(packet.dport.into())),
             Field::Uid => owner(packet.uid, place, packet),
             Field::Gid => owner(packet.gid, place, packet),
             Field::SaddrType => known(source_type(packet)),
@@ -147,12 +150,12 @@ impl State {
             }
             // At least both headers; a SYN carries up to 40 bytes of options.
             Field::Length => match packet.state {
-                CtState::New => Value::Range(if v4 { 40 } else { 60 }, 100),
+                CtState::New | CtState::Answer => Value::Range(if v4 { 40 } else { 60 }, 100),
                 CtState::Established => Value::Range(40, 65535),
             },
             Field::FragOff => only(v4, Value::Bits(0, !DONT_FRAGMENT)),
             Field::Mss => match packet.state {
-                CtState::New => Value::Range(MSS.0, MSS.1),
+                CtState::New | CtState::Answer => Value::Range(MSS.0, MSS.1),
                 CtState::Established => Value::Absent,
             },
             Field::IifType => {
@@ -176,7 +179,7 @@ impl State {
         } else {
             match packet.state {
                 CtState::New => ct::NEW,
-                CtState::Established => ct::ESTABLISHED,
+                CtState::Established | CtState::Answer => ct::ESTABLISHED,
             }
         }
     }
@@ -192,6 +195,11 @@ impl State {
         let mut known = !ct::NAT_DONE;
         match packet.state {
             CtState::New => {}
+            // What the request met is not known here; ASSURED comes with the third packet.
+            CtState::Answer => {
+                bits |= ct::SEEN_REPLY_CONFIRMED;
+                known &= !(ct::SNAT | ct::DNAT);
+            }
             // ASSURED comes with the third packet, SNAT may have come at the end of the first one's way.
             CtState::Established => {
                 bits |= ct::SEEN_REPLY_ASSURED_CONFIRMED;
@@ -242,6 +250,19 @@ fn owner(id: Option<u32>, place: &Place, packet: &Packet) -> Value {
         Value::Absent
     } else {
         any
+    }
+}
+
+/// The connection as it was dialled.
+fn original(field: Field, packet: &Packet) -> Value {
+    let back = packet.state == CtState::Answer;
+    match (field, back) {
+        (Field::CtOrigSaddr, false) | (Field::CtOrigDaddr, true) => Value::Known(addr_bits(packet.src)),
+        (Field::CtOrigDaddr, false) | (Field::CtOrigSaddr, true) => Value::Known(addr_bits(packet.dst)),
+        (Field::CtOrigSport, false) | (Field::CtOrigDport, true) => {
+            Value::Range(packet.sport.0.into(), packet.sport.1.into())
+        }
+        _ => Value::Known(packet.dport.into()),
     }
 }
 

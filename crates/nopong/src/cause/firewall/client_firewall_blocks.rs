@@ -1,6 +1,6 @@
 //! The client's own machine does not let the connection out.
 
-use super::shared::{came_in, reach, rejected, stopped_by};
+use super::shared::{came_in, reach, rejected, speaks_against, stopped_by};
 use crate::cause::common::{failed, meta, own_output, rule, sh};
 use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Journey, Symptom};
@@ -56,7 +56,6 @@ impl Cause for ClientFirewallBlocks {
             reasons.push(Reason::strong("client-syn", "no SYN was seen to leave this machine"));
         }
         if let Some(verdict) = own_output(case) {
-            let unread = case.client.firewall.get().is_some_and(|f| !f.unread.is_empty());
             let fits = match verdict.verdict.as_str() {
                 "drop" => matches!(case.symptom, Symptom::TimedOut | Symptom::LocalErrno),
                 "reject" => rejected(case.symptom),
@@ -75,11 +74,12 @@ impl Cause for ClientFirewallBlocks {
                 "accept" | "drop" | "reject" => {
                     let says =
                         format!("this machine's own rules {} it: {}", verdict.verdict, verdict.because);
-                    reasons.push(if unread {
-                        Reason::against("client-firewall", says)
-                    } else {
-                        Reason::rules_out("client-firewall", says)
-                    });
+                    reasons.push(speaks_against(
+                        verdict,
+                        case.client.firewall.get(),
+                        "client-firewall",
+                        says,
+                    ));
                 }
                 _ => {
                     reasons

@@ -1,6 +1,6 @@
 //! The Redis host's own firewall drops the connection without an answer.
 
-use super::shared::{allow, never_came_in, reach, stopped_by, this_host};
+use super::shared::{allow, never_came_in, reach, speaks_against, stopped_by, this_host};
 use crate::cause::common::{meta, on_link, outside_input, own_input, own_output, redis_listeners, rule};
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Journey, Symptom};
@@ -50,18 +50,14 @@ fn on_server(case: &Case<'_>) -> Vec<Reason> {
                 reasons.extend(stopped_by(verdict, "firewall", says));
             }
             "accept" | "reject" => {
-                let unread = case.server.firewall.get().is_some_and(|f| !f.unread.is_empty());
                 let says = format!("the rules here {} the connection: {}", verdict.verdict, verdict.because);
-                reasons.push(if unread {
-                    Reason::against("firewall", says)
-                } else {
-                    Reason::rules_out("firewall", says)
-                });
+                reasons.push(speaks_against(verdict, case.server.firewall.get(), "firewall", says));
             }
             _ => reasons.push(Reason::weak("firewall", format!("not decided: {}", verdict.because))),
         }
     }
-    if dropped(case) > 0 {
+    // A refusal drops the packet as well.
+    if dropped(case) > 0 && own_input(case).is_none_or(|v| v.verdict != "reject") {
         let says = "the kernel dropped the packets of our own attempt in netfilter (NETFILTER_DROP)";
         // On this machine they pass OUTPUT as well: it has to be known to let them go. Seen to come in, they have.
         let passed = own_output(case).is_some_and(|v| v.verdict == "accept");

@@ -1,7 +1,9 @@
 //! The Redis host's own firewall answers the connection with a rejection.
 
 use super::server_firewall_drops::outside;
-use super::shared::{allow, answered_by_icmp, foreign_rst, never_came_in, rejected, stopped_by, this_host};
+use super::shared::{
+    allow, answered_by_icmp, foreign_rst, never_came_in, rejected, speaks_against, stopped_by, this_host,
+};
 use crate::cause::common::{meta, outside_input, own_input, rule};
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
@@ -33,8 +35,7 @@ fn on_server(case: &Case<'_>) -> Option<Vec<Reason>> {
         }
         "accept" | "drop" => {
             let says = format!("the rules here {} the connection: {}", verdict.verdict, verdict.because);
-            let unread = case.server.firewall.get().is_some_and(|f| !f.unread.is_empty());
-            vec![if unread { Reason::against("firewall", says) } else { Reason::rules_out("firewall", says) }]
+            vec![speaks_against(verdict, case.server.firewall.get(), "firewall", says)]
         }
         _ => vec![Reason::weak("firewall", format!("not decided: {}", verdict.because))],
     })
@@ -82,6 +83,19 @@ impl Cause for ServerFirewallRejects {
 
     fn weigh(&self, case: &Case<'_>) -> Vec<Reason> {
         if !rejected(case.symptom) {
+            // The answer passes this host's own rules too, and one for everything swallows it.
+            let refused = own_input(case).filter(|v| v.verdict == "reject");
+            if let (Symptom::TimedOut, Some(verdict)) = (case.symptom, refused) {
+                let says =
+                    format!("rejected by the rule {}, and the answer is lost on its way", rule(verdict));
+                let kernel = case.server.drop.get().is_some_and(|d| d.reasons.contains_key("NETFILTER_DROP"));
+                let traced = verdict.traced.is_some() || verdict.moved == Some(true) || kernel;
+                return vec![if traced {
+                    Reason::confirms("firewall", says)
+                } else {
+                    Reason::strong("firewall", says)
+                }];
+            }
             return if case.symptom == Symptom::TimedOut && case.unix().is_none() {
                 vec![Reason::rules_out("connect", "nobody answered; a rejection is an answer")]
             } else {
@@ -142,9 +156,9 @@ impl Cause for ServerFirewallRejects {
 mod tests {
     use super::ServerFirewallRejects;
     use crate::cause::testing::{
-        errno, first, on_server, refused, rules_out, running, seen, silent, timed_out,
+        bearings, errno, first, on_server, refused, rules_out, running, seen, silent, timed_out,
     };
-    use crate::diagnosis::Band;
+    use crate::diagnosis::{Band, Bearing};
     use crate::evidence::CaseFile;
     use crate::evidence::client::{Icmp, Rst};
     use crate::evidence::server::{Drops, Firewall, Verdict};
@@ -209,6 +223,14 @@ mod tests {
         dials[0].rst = Some(Rst { ttl: 64, closed_port_ttl: Some(63) });
         file.client.connect = seen(dials);
         assert_eq!(first(&file).unwrap().0, "path-firewall-blocks");
+    }
+
+    #[test]
+    fn an_answer_that_is_lost_looks_like_silence() {
+        let mut file = judged(running(on_server(timed_out()), "0.0.0.0:6379"), "reject");
+        assert_eq!(bearings(&ServerFirewallRejects, &file), [Bearing::Strong]);
+        file.server.drop = seen(Drops { reasons: [("NETFILTER_DROP".to_owned(), 2)].into() });
+        assert_eq!(first(&file), Some(("server-firewall-rejects", Band::Confirmed)));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::cloud::commands;
 use crate::diagnosis::{Case, Journey, Symptom};
 use crate::evidence::client::{Dial, Reach};
 use crate::evidence::cloud::{CloudVerdict, Filter, Judged, Opening};
-use crate::evidence::server::Verdict;
+use crate::evidence::server::{Firewall, Verdict};
 
 /// Symptoms of a connection that was rejected by somebody.
 pub(super) fn rejected(symptom: Symptom) -> bool {
@@ -57,6 +57,19 @@ pub(super) fn foreign_rst(case: &Case<'_>) -> Option<(u8, u8)> {
 /// A rule that stops the connection. Where its counter stood still while our own SYN was sent, it is not proven that
 /// this is the one that decides.
 pub(super) fn stopped_by(verdict: &Verdict, evidence: &'static str, says: String) -> Vec<Reason> {
+    if let Some(traced) = verdict.traced.as_ref().filter(|t| t.verdict == verdict.verdict) {
+        let steps = traced.steps.len().max(1);
+        return vec![
+            Reason::confirms(evidence, says),
+            Reason::strong(
+                evidence,
+                format!(
+                    "the kernel's own trace of a SYN ends there, after {steps} step{}",
+                    if steps == 1 { "" } else { "s" }
+                ),
+            ),
+        ];
+    }
     match verdict.moved {
         Some(true) => vec![
             Reason::confirms(evidence, says),
@@ -67,6 +80,22 @@ pub(super) fn stopped_by(verdict: &Verdict, evidence: &'static str, says: String
             Reason::weak(evidence, "but its counter did not move by our own SYN"),
         ],
         None => vec![Reason::confirms(evidence, says)],
+    }
+}
+
+/// Rules that do something else than what the client saw. Not ruled out where rules were not read, or something was taken for
+/// granted.
+pub(super) fn speaks_against(
+    verdict: &Verdict,
+    firewall: Option<&Firewall>,
+    evidence: &'static str,
+    says: String,
+) -> Reason {
+    let unread = firewall.is_some_and(|f| !f.unread.is_empty());
+    match verdict.assumed.iter().find(|a| a.contains("is not used up")) {
+        Some(assumed) => Reason::against(evidence, format!("{says}, as far as {assumed}")),
+        None if unread => Reason::against(evidence, says),
+        None => Reason::rules_out(evidence, says),
     }
 }
 
@@ -173,10 +202,10 @@ pub(super) fn opened_in_cloud(verdict: &CloudVerdict) -> Fix {
 
 #[cfg(test)]
 mod tests {
-    use super::{allow, stopped_by};
+    use super::{allow, speaks_against, stopped_by};
     use crate::cause::testing::refused;
     use crate::diagnosis::{Bearing, Case};
-    use crate::evidence::server::Verdict;
+    use crate::evidence::server::{Traced, Verdict};
 
     #[test]
     fn a_counter_that_stands_still_takes_the_proof_away() {
@@ -187,6 +216,32 @@ mod tests {
         assert_eq!(bearing(None), Some(Bearing::Confirms));
         assert_eq!(bearing(Some(true)), Some(Bearing::Confirms));
         assert_eq!(bearing(Some(false)), Some(Bearing::Strong));
+    }
+
+    #[test]
+    fn the_kernels_own_trace_settles_it() {
+        let traced =
+            Traced { verdict: "drop".to_owned(), steps: vec![String::new(); 3], ..Traced::default() };
+        let verdict = Verdict {
+            verdict: "drop".to_owned(),
+            moved: Some(false),
+            traced: Some(traced),
+            ..Verdict::default()
+        };
+        let reasons = stopped_by(&verdict, "firewall", String::new());
+        assert_eq!(reasons[0].bearing, Bearing::Confirms);
+        assert!(reasons[1].says.ends_with("after 3 steps"));
+    }
+
+    #[test]
+    fn what_was_taken_for_granted_rules_nothing_out() {
+        let bearing = |assumed: &[&str]| {
+            let assumed = assumed.iter().map(|a| (*a).to_owned()).collect();
+            let verdict = Verdict { assumed, ..Verdict::default() };
+            speaks_against(&verdict, None, "firewall", String::new()).bearing
+        };
+        assert_eq!(bearing(&[]), Bearing::RulesOut);
+        assert_eq!(bearing(&["the rate limit of 25/second is not used up"]), Bearing::Against);
     }
 
     #[test]

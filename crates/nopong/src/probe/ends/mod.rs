@@ -147,7 +147,7 @@ fn start_here<'a>(request: &Request, at: &Vantage, lost: &mut Option<Why>) -> En
     let started = std::thread::scope(|scope| {
         let start = || {
             go_to_server(&Request { server_at: Some(at.clone()), ..request.clone() }, false)?;
-            Ok(ServerEnd::start(request.trace))
+            Ok(ServerEnd::start(request))
         };
         scope.spawn(start).join().unwrap_or(Err(Why::Panicked))
     });

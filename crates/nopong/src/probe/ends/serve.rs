@@ -34,7 +34,7 @@ fn order(line: &[u8], lines: &Receiver<Vec<u8>>) -> Option<()> {
             crate::probe::proceed(&crate::probe::Request { server_side: go.server_side, ..request }, file)
         }
         Role::Server => {
-            let end = ServerEnd::start(request.trace);
+            let end = ServerEnd::start(&request);
             say(&Ready::default())?;
             let mut file = bundle::read(&lines.recv().ok()?).ok()?;
             end.finish(&request, &mut file);

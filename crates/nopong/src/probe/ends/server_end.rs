@@ -14,15 +14,17 @@ use std::time::Duration;
 pub(super) struct ServerEnd {
     watch: Result<Watch, Why>,
     drops: Option<Result<DropWatch, Why>>,
-    rules: Arc<firewall::Rules>,
+    rules: firewall::Rules,
+    trace: Option<Result<firewall::Watched, Why>>,
 }
 
 impl ServerEnd {
     /// Before the client dials; in the network namespace that is to be watched.
-    pub(super) fn start(trace: bool) -> Self {
-        let drops = trace.then(DropWatch::start);
+    pub(super) fn start(request: &Request) -> Self {
+        let drops = request.trace.then(DropWatch::start);
         let watch = Watch::start();
-        Self { watch, drops, rules: Arc::new(firewall::read()) }
+        let trace = request.follow.then(|| firewall::Watched::start(request.target.port));
+        Self { watch, drops, rules: firewall::read(), trace }
     }
 
     /// After it has: `file` holds the client's evidence, and gets the server's.
@@ -39,7 +41,9 @@ impl ServerEnd {
             Some(Err(why)) => Seen::unknown(why, Duration::ZERO, server::drops::BY_HAND),
             None => Seen::NotRun,
         };
-        let request = &Request { before: Some(self.rules), trace: false, ..request.clone() };
+        let traced = self.trace.map(|t| t.map(|t| t.finish(&dials)));
+        let before = firewall::Before { rules: self.rules, traced };
+        let request = &Request { before: Some(Arc::new(before)), trace: false, ..request.clone() };
         file.server = Server { syn, standing: client::standing::look(), ..server::base(request, file) };
         let healthy = Case::new(file).symptom == Symptom::Pong;
         if healthy && !request.everything {
