@@ -165,7 +165,7 @@ pub fn firewalld_zone(client: &str, interface: Option<&str>) -> Result<String, F
         match key {
             "sources" if has(&by_source) => return Ok(zone.to_owned()),
             "interfaces" if interface.is_some_and(|i| has(&|w| w == i)) => {
-                by_interface = Some(zone.to_owned())
+                by_interface = Some(zone.to_owned());
             }
             _ => {}
         }
