@@ -52,3 +52,4 @@ pub use sds::{quote, split_args};
 pub use sentinel::Monitored;
 pub use setting::{Loaded, Problem, Setting, User, Value};
 pub use source::Origin;
+pub use table::evident_name;

@@ -193,7 +193,7 @@ pub(crate) fn restart(fix: Fix, case: &Case<'_>) -> Fix {
 pub(crate) fn place(case: &Case<'_>, directive: &str) -> String {
     let config = case.config();
     config
-        .and_then(|c| c.place(directive).filter(|p| p != "default"))
+        .and_then(|c| c.place(directive).filter(|p| p != "default" && p != "running"))
         .or_else(|| config.and_then(|c| c.file.clone()))
         .unwrap_or_else(|| "redis.conf".to_owned())
 }

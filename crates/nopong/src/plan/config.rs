@@ -217,24 +217,3 @@ pub(super) fn apply_file(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
     draft.restart = true;
     Ok(())
 }
-
-/// A refused line, where the right one is evident: overlapping binds.
-pub(super) fn repair(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
-    let config = draft.case.config().ok_or(NoPlan::Advice(None))?;
-    let closed = |p: &crate::evidence::server::NeededPath| p.purpose == "config" && p.usable == Some(false);
-    if draft.case.server.storage.get().is_some_and(|s| s.paths.iter().any(closed)) {
-        return super::storage::owner(draft, true);
-    }
-    let error = config.errors.first().ok_or(NoPlan::Advice(None))?;
-    let bind = config.value("bind").unwrap_or_default().to_owned();
-    let all_v4 = bind.split_whitespace().any(|w| w == "0.0.0.0" || w == "*");
-    if error.directive.as_deref() != Some("bind") || !all_v4 {
-        return Err(NoPlan::Advice(None));
-    }
-    // With every IPv4 address bound, another IPv4 one is taken already (EADDRINUSE).
-    let words: Vec<&str> =
-        bind.split_whitespace().filter(|w| w.contains(':') || *w == "0.0.0.0" || *w == "*").collect();
-    draft.set("bind", &words, false)?;
-    start::again(draft);
-    Ok(())
-}

@@ -15,6 +15,15 @@ pub(super) fn restart(case: &Case<'_>, wish: &Wish) -> Result<(), NoPlan> {
         .get()
         .filter(|t| !t.info.is_empty())
         .or_else(|| case.talk().filter(|t| !t.info.is_empty()));
+    // On SIGTERM Redis saves first, and stays when it cannot: the stop would hang.
+    let unwritable = |p: &crate::evidence::server::NeededPath| p.purpose == "dir" && p.usable == Some(false);
+    let saves = talk.is_none_or(|t| t.config("save").is_none_or(|s| !s.is_empty()));
+    if saves
+        && case.process().is_some()
+        && case.server.storage.get().is_some_and(|s| s.paths.iter().any(unwritable))
+    {
+        return Err(refuse("the server cannot write its folder, and does not stop before it has saved"));
+    }
     let Some(talk) = talk else {
         return match case.process() {
             // Nobody can ask a server that runs and does not answer; a stopped one has nothing to lose.

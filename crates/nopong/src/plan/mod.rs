@@ -6,6 +6,7 @@
 mod config;
 mod guard;
 mod persist;
+mod repair;
 mod rules;
 mod settings;
 mod start;
@@ -42,6 +43,8 @@ pub struct Plan {
     pub cause: String,
     /// One line.
     pub title: String,
+    /// The finding's own title.
+    pub finding: String,
     /// What the changes are, in order.
     pub actions: Vec<Action>,
     /// What a human has to do, before or after.
@@ -63,7 +66,11 @@ pub struct Plan {
 impl Plan {
     /// What a further plan, applied after this one, adds to the end's words.
     pub fn take(&mut self, further: Self) {
-        self.also.push(std::mem::replace(&mut self.cause, further.cause));
+        let first = std::mem::replace(&mut self.cause, further.cause);
+        if first != self.cause {
+            self.also.push(first);
+        }
+        self.finding = further.finding;
         self.also.extend(further.also);
         self.advice.extend(further.advice);
         self.noticed_by.extend(further.noticed_by);
@@ -202,6 +209,7 @@ pub fn plan(case: &Case<'_>, diagnosis: &Diagnosis, wish: &Wish) -> Result<Plan,
         restart: false,
         plan: Plan {
             cause: finding.cause.meta().id.to_owned(),
+            finding: finding.title.clone(),
             title: finding.fix.as_ref().map_or_else(|| finding.title.clone(), |f| f.title.clone()),
             risk: finding.fix.as_ref().map(|f| f.risk),
             ..Plan::default()
@@ -238,7 +246,7 @@ fn remedy(draft: &mut Draft<'_>, id: &str, finding: &Finding) -> Result<(), NoPl
         "bind-address-missing" => config::optional_binds(draft),
         "tcp-port-disabled" => config::port(draft),
         "config-not-applied" => config::apply_file(draft),
-        "config-invalid" => config::repair(draft),
+        "config-invalid" => repair::repair(draft),
         "storage-unwritable" | "tls-material-unusable" => storage::owner(draft, false),
         "server-firewall-drops" | "server-firewall-rejects" => rules::allow(draft),
         _ => Err(NoPlan::Advice(finding.fix.clone())),
@@ -247,6 +255,16 @@ fn remedy(draft: &mut Draft<'_>, id: &str, finding: &Finding) -> Result<(), NoPl
 
 /// Puts the parts in order, and refuses what must not be.
 fn finish(mut draft: Draft<'_>) -> Result<Plan, NoPlan> {
+    let contained = draft.case.process().and_then(|p| p.container.clone());
+    if let Some(container) =
+        contained.filter(|_| !draft.edits.files.is_empty() || draft.restart || draft.start.is_some())
+    {
+        // Its paths are not this machine's, and what is written in it is gone with the next one.
+        let name = crate::text::shown_str(container.get(..12).unwrap_or(&container), 40);
+        return Err(NoPlan::Refused(format!(
+            "Redis runs in container {name}: change its image, command or mounted configuration, and make it anew"
+        )));
+    }
     let unit = draft.case.unit().map(|u| u.name.clone());
     let edits = std::mem::take(&mut draft.edits).actions()?;
     let changes_files = !edits.is_empty();

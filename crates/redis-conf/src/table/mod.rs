@@ -178,6 +178,23 @@ pub(crate) fn nearest_name(name: &[u8], release: Release) -> Option<&'static str
         .map(|(_, known)| known)
 }
 
+/// The one directive that a mistyped name can only mean: near enough, and no other as near, in whatever release.
+pub fn evident_name(name: &[u8]) -> Option<&'static str> {
+    let near = |release: &Release| nearest_name(name, *release);
+    let found = Release::ALL.iter().find_map(near)?;
+    let text = std::str::from_utf8(name).ok()?.to_ascii_lowercase();
+    let own = distance(&text, found);
+    let rival = |row: &Directive| {
+        !row.hidden
+            && [Some(row.name), row.alias]
+                .into_iter()
+                .flatten()
+                .any(|n| n != found && distance(&text, n) <= own)
+    };
+    let rivals = Release::ALL.iter().any(|r| Directive::all(*r).any(rival));
+    (!rivals).then_some(found)
+}
+
 /// Levenshtein's distance with `-` and `_` taken as equal.
 fn distance(a: &str, b: &str) -> usize {
     let same = |x: u8, y: u8| x == y || (matches!(x, b'-' | b'_') && matches!(y, b'-' | b'_'));
@@ -229,5 +246,8 @@ mod tests {
         assert_eq!(nearest_name(b"requirepas", Release::Redis70), Some("requirepass"));
         assert_eq!(nearest_name(b"max-clients", Release::Redis70), Some("maxclients"));
         assert_eq!(nearest_name(b"zzzzz", Release::Redis70), None);
+        assert_eq!(evident_name(b"maxmemry"), Some("maxmemory"));
+        assert_eq!(evident_name(b"prt"), Some("port"));
+        assert_eq!(evident_name(b"zzzzz"), None);
     }
 }

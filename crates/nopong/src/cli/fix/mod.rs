@@ -292,6 +292,36 @@ impl Work<'_> {
             .map_err(|f| f.says)
     }
 
+    /// The same. A start that fails is looked into like any other fault: its reason is returned, not an error.
+    fn changed(
+        &self,
+        file: &CaseFile,
+        journal: &mut Journal,
+        plan: &mut Plan,
+    ) -> Result<Option<String>, String> {
+        let starts = matches!(plan.actions.last(), Some(apply::Action::UnitState(unit)) if unit.start);
+        let reached = |journal: &Journal| journal.receipt().steps.len();
+        let first = reached(journal);
+        match self.change(file, journal, plan) {
+            Ok(()) => Ok(None),
+            Err(why) if starts && reached(journal) == first + plan.actions.len() => Ok(Some(why)),
+            Err(why) => Err(why),
+        }
+    }
+
+    /// Looks as the client does; only a moment where a start has failed already.
+    fn verified(
+        &mut self,
+        before: &CaseFile,
+        plan: &Plan,
+        failed: Option<String>,
+    ) -> Result<Verified, String> {
+        match failed {
+            Some(why) => self.verify(before, plan, 2 * verify::MOMENT).map_err(|_| why),
+            None => self.verify(before, plan, PATIENCE.max(self.request.timeout)),
+        }
+    }
+
     /// Applies and verifies; what shows up behind the first obstacle, and can be removed as well, is removed in turn.
     fn all(
         &mut self,
@@ -300,9 +330,9 @@ impl Work<'_> {
         plan: &mut Plan,
         wish: &Wish,
     ) -> Result<String, String> {
-        self.change(before, journal, plan)?;
+        let mut failed = self.changed(before, journal, plan)?;
         for _ in 1..ROUNDS {
-            let (file, why) = match self.verify(before, plan)? {
+            let (file, why) = match self.verified(before, plan, failed.take())? {
                 Verified::Pong(says) => return Ok(says),
                 Verified::Other(file, why) => (file, why),
             };
@@ -315,16 +345,18 @@ impl Work<'_> {
             }
             words::join(&mut self.document, &further);
             self.arm(journal, &further).map_err(|f| f.says)?;
-            self.change(before, journal, &mut further)?;
+            failed = self.changed(before, journal, &mut further)?;
             plan.take(further);
         }
-        match self.verify(before, plan)? {
+        match self.verified(before, plan, failed)? {
             Verified::Pong(says) => Ok(says),
             Verified::Other(_, why) => Err(why),
         }
     }
 }
 
+/// A service may take a while to listen; loading data is waited for as long as it takes.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Obstacles removed one behind the other; a chain of bind, protected mode and firewall has three.
 const ROUNDS: usize = 4;
 

@@ -8,7 +8,7 @@ use crate::{apply, probe, sys};
 use std::time::Duration;
 
 /// A start that systemd calls done listens within this.
-const MOMENT: Duration = Duration::from_millis(300);
+pub(super) const MOMENT: Duration = Duration::from_millis(300);
 
 /// What verification saw.
 pub(super) enum Verified {
@@ -20,7 +20,12 @@ pub(super) enum Verified {
 
 impl Work<'_> {
     /// Looks again, as the client did. A service may take a moment to listen.
-    pub(super) fn verify(&mut self, before: &CaseFile, plan: &Plan) -> Result<Verified, String> {
+    pub(super) fn verify(
+        &mut self,
+        before: &CaseFile,
+        plan: &Plan,
+        patience: Duration,
+    ) -> Result<Verified, String> {
         let mut request = self.request.clone();
         if let Some(target) = &plan.retarget {
             request.target = target.clone();
@@ -30,7 +35,7 @@ impl Work<'_> {
         }
         request.everything = before.ask.client.is_some();
         let began = sys::now();
-        let deadline = began + Duration::from_secs(10).max(request.timeout);
+        let deadline = began + patience;
         loop {
             let file = probe::look(&request);
             self.secrets.extend(request.target.password.clone());
@@ -52,11 +57,15 @@ impl Work<'_> {
                 continue;
             }
             // Something else than before, confirmed, and for longer than a service takes to listen.
-            let other = diagnosis
-                .causes
-                .first()
-                .is_some_and(|f| f.band == diagnosis::Band::Confirmed && f.cause.meta().id != plan.cause);
-            if gone && other && sys::now() > began + MOMENT {
+            let first = diagnosis.causes.first().filter(|f| f.band == diagnosis::Band::Confirmed);
+            // Of two refused lines the second is met when the first is right.
+            let next_line = first.is_some_and(|f| {
+                f.cause.meta().id == "config-invalid"
+                    && plan.cause == "config-invalid"
+                    && f.title != plan.finding
+            });
+            let other = next_line || (gone && first.is_some_and(|f| f.cause.meta().id != plan.cause));
+            if other && sys::now() > began + MOMENT {
                 let why = format!("expected PONG, got: {}", diagnosis.symptom);
                 return Ok(Verified::Other(Box::new(file), why));
             }
