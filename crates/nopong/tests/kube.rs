@@ -171,6 +171,16 @@ fn saved_objects_are_judged_without_a_cluster() {
 }
 
 #[test]
+fn without_a_target_the_pods_own_settings_are_taken() {
+    let at = stub("healthy");
+    let file = recorded("config-invalid");
+    let args = ["--from", "pod:web/worker-1", "--kube-json", file.to_str().unwrap(), "--format", "json"];
+    let report = document(&nopong(&at, &args));
+    assert_eq!(report["target"]["url"], "redis://redis.prod:6379", "{}", report["target"]);
+    assert_eq!(report["causes"][0]["id"], "no-ready-endpoints");
+}
+
+#[test]
 fn bad_input_is_exit_2() {
     let at = stub("healthy");
     let code = |args: &[&str]| {

@@ -185,6 +185,7 @@ impl Asked {
                     client_far = Some(far);
                     (Vantage::Local, None)
                 }
+                Entrance::None(why) if given.is_none() => return Err(no_look(&why)),
                 Entrance::None(why) => {
                     // What the cluster says of it can be judged without a dial.
                     io::say(&format!("nobody dials from pod {key}: {why}"));
@@ -198,9 +199,10 @@ impl Asked {
         if client_far.is_some() && given.is_none() && (self.user.is_some() || self.askpass) {
             return Err(Fail::usage("--user and --askpass with --from ssh: or pod: need a target"));
         }
-        let here = match place.pid() {
-            Some(pid) => target::Surroundings::of_process(pid),
-            None => target::Surroundings::read(),
+        let here = match (place.pid(), objects.pod_settings()) {
+            (Some(pid), _) => target::Surroundings::of_process(pid),
+            (None, Some(settings)) => target::Surroundings::of(&settings, &[]),
+            (None, None) => target::Surroundings::read(),
         };
         let mut found = match &given {
             Some(text) => target::from_argument(text, &here),

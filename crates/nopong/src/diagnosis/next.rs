@@ -59,6 +59,10 @@ pub(super) fn next(case: &Case<'_>, causes: &[Finding]) -> Vec<Next> {
             proposals.push((worth, Next { says: item.says, command: by_hand }));
         }
     }
+    if let Some(proposal) = in_cluster(case, &target) {
+        // It dials, and it looks from both ends: what is asked of the Redis host's side is in it.
+        return std::iter::once(proposal).chain(proposals.into_iter().map(|(_, n)| n)).take(SHOWN).collect();
+    }
     if on_server > 0.0 {
         let host = crate::text::shown_str(&case.ask.host, 100);
         let says = format!(
@@ -83,6 +87,26 @@ pub(super) fn next(case: &Case<'_>, causes: &[Finding]) -> Vec<Next> {
     }
     proposals.sort_by(|a, b| b.0.total_cmp(&a.0));
     proposals.into_iter().take(SHOWN).map(|(_, n)| n).collect()
+}
+
+/// The same look from the pods themselves, where the cluster told which they are and nobody stood in them.
+fn in_cluster(case: &Case<'_>, target: &str) -> Option<Next> {
+    let k8s = case.client.kubernetes.get()?;
+    let server =
+        k8s.service().and_then(|s| crate::kube::endpoints::ready_pods(k8s, s).first().map(|p| &p.key));
+    let client = k8s.client.as_ref().filter(|_| k8s.objects_only);
+    let command = match (client, server.filter(|_| matches!(case.server.listener, Seen::NotRun))) {
+        (None, None) => return None,
+        (Some(client), None) => format!("nopong --from pod:{client} {}", sh(target)),
+        (None, Some(server)) => format!("nopong --server pod:{server} {}", sh(target)),
+        (Some(client), Some(server)) => {
+            format!("nopong --from pod:{client} --server pod:{server} {}", sh(target))
+        }
+    };
+    Some(Next {
+        says: "look from the pods themselves: it takes the right to exec into them".to_owned(),
+        command,
+    })
 }
 
 #[cfg(test)]

@@ -189,7 +189,7 @@ fn not_ready(pod: &Pod) -> Option<Trouble> {
         );
         return Some(Trouble {
             short: format!("{name} runs and is not ready"),
-            says: format!("container {} of {name} runs since its last of {} restarts and is not ready: {probe}", c.name, c.restarts),
+            says: format!("container {} of {name} runs and is not ready: {probe}", c.name),
             look: describe,
             remedy: "see in the pod's events what the probe says: LOADING, a password that the probe lacks, a wrong port".to_owned(),
         });

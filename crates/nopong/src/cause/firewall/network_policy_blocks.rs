@@ -9,6 +9,7 @@ use crate::diagnosis::{Case, Symptom};
 use crate::evidence::kube::{Key, Kubernetes, Labels};
 use crate::kube::path::{Path, path};
 use crate::kube::policy::{Decision, Direction, Verdict};
+use serde_json::{Value, json};
 
 /// See the module.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ static META: Meta = meta(
     &["kubernetes"],
 );
 
+/// Namespace, label and value of the cluster's name servers (kubeadm, k3s, the clouds).
+const DNS: (&str, &str, &str) = ("kube-system", "k8s-app", "kube-dns");
 /// Most rules whose miss is told.
 const MISSES: usize = 3;
 /// Labels that name one pod or one revision: of no use in a rule.
@@ -227,56 +230,51 @@ fn lasting(labels: &Labels) -> Labels {
         .collect()
 }
 
-/// A policy that admits exactly this: JSON on one line, which kubectl takes like YAML.
-fn snippet(k8s: &Kubernetes, path: &Path, denied: &Decision) -> Option<String> {
-    use serde_json::json;
-    let client = k8s.client_pod()?;
-    let client_labels = lasting(&client.labels);
-    let ports = |n: u16| json!([{"protocol": "TCP", "port": n}]);
-    let peer = |namespace: &str, labels: &Labels| json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}, "podSelector": {"matchLabels": labels}});
-    let (name, namespace, subject, spec) = if path.dns_denied() {
-        let dns = json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}, "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}});
-        let rule =
-            json!({"to": [dns], "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]});
-        ("dns", &client.key.namespace, &client_labels, json!({"policyTypes": ["Egress"], "egress": [rule]}))
-    } else {
-        let server = k8s.service().and_then(|s| s.selector.clone()).or_else(|| {
-            let pod = k8s.pods.iter().find(|p| Some(p.key.to_string()) == path.pod)?;
-            Some(lasting(&pod.labels))
-        })?;
-        let at = k8s.pods.iter().find(|p| Some(p.key.to_string()) == path.pod)?.key.namespace.as_str();
-        if denied.direction == Direction::Egress {
-            let rule = json!({"to": [peer(at, &server)], "ports": ports(path.port)});
-            (
-                "redis-out",
-                &client.key.namespace,
-                &client_labels,
-                json!({"policyTypes": ["Egress"], "egress": [rule]}),
-            )
-        } else {
-            let rule =
-                json!({"from": [peer(&client.key.namespace, &client_labels)], "ports": ports(path.port)});
-            let spec = json!({"podSelector": {"matchLabels": server}, "policyTypes": ["Ingress"], "ingress": [rule]});
-            return (!client_labels.is_empty()).then(|| document("redis-in", at, &spec));
-        }
+/// A peer that means pods with these labels in that namespace: named by the label that every namespace has since 1.22, else
+/// by all of its own. None without labels: that would mean everybody.
+fn peer(k8s: &Kubernetes, namespace: &str, pods: &Labels) -> Option<Value> {
+    const NAME: &str = "kubernetes.io/metadata.name";
+    let known = k8s.namespaces.iter().find(|n| n.name == namespace).map(|n| &n.labels);
+    let labels = match known.filter(|labels| !labels.contains_key(NAME)) {
+        Some(old) => old.clone(),
+        None => [(NAME.to_owned(), namespace.to_owned())].into(),
     };
-    // Labels of nobody would open the door to everybody.
-    if subject.is_empty() {
-        return None;
-    }
-    let mut spec = spec;
-    spec["podSelector"] = json!({"matchLabels": subject});
-    Some(document(name, namespace, &spec))
+    let meant = (!labels.is_empty() || namespace == DNS.0) && !pods.is_empty();
+    meant.then(|| json!({"namespaceSelector": {"matchLabels": labels}, "podSelector": {"matchLabels": pods}}))
 }
 
-fn document(name: &str, namespace: &str, spec: &serde_json::Value) -> String {
-    serde_json::json!({
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": {"name": format!("admit-{name}"), "namespace": namespace},
-        "spec": spec,
-    })
-    .to_string()
+/// A policy that admits exactly this: JSON on one line, which kubectl takes like YAML.
+fn snippet(k8s: &Kubernetes, path: &Path, denied: &Decision) -> Option<String> {
+    let client = k8s.client_pod()?;
+    let (own, labels) = (client.key.namespace.as_str(), lasting(&client.labels));
+    let ports = |all: &[(&str, u16)]| -> Value {
+        all.iter().map(|(protocol, port)| json!({"protocol": protocol, "port": port})).collect()
+    };
+    if path.dns_denied() {
+        let to = peer(k8s, DNS.0, &[(DNS.1.to_owned(), DNS.2.to_owned())].into())?;
+        let rule = json!({"to": [to], "ports": ports(&[("UDP", 53), ("TCP", 53)])});
+        return document("dns", own, &labels, &json!({"policyTypes": ["Egress"], "egress": [rule]}));
+    }
+    let pod = k8s.pods.iter().find(|p| Some(p.key.to_string()) == path.pod)?;
+    let (at, selector) = (pod.key.namespace.as_str(), k8s.service().and_then(|s| s.selector.clone()));
+    let server = selector.unwrap_or_else(|| lasting(&pod.labels));
+    let tcp = ports(&[("TCP", path.port)]);
+    if denied.direction == Direction::Egress {
+        let rule = json!({"to": [peer(k8s, at, &server)?], "ports": tcp});
+        document("redis-out", own, &labels, &json!({"policyTypes": ["Egress"], "egress": [rule]}))
+    } else {
+        let rule = json!({"from": [peer(k8s, own, &labels)?], "ports": tcp});
+        document("redis-in", at, &server, &json!({"policyTypes": ["Ingress"], "ingress": [rule]}))
+    }
+}
+
+/// The object, for pods with these labels; none without any, which would mean all of the namespace's.
+fn document(name: &str, namespace: &str, pods: &Labels, spec: &Value) -> Option<String> {
+    let mut spec = spec.clone();
+    spec["podSelector"] = json!({"matchLabels": pods});
+    let metadata = json!({"name": format!("admit-{name}"), "namespace": namespace});
+    let object = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec});
+    (!pods.is_empty()).then(|| object.to_string())
 }
 
 #[cfg(test)]

@@ -25,6 +25,21 @@ pub struct Objects {
     pub never: bool,
 }
 
+impl Objects {
+    /// The settings of the client's pod, where nobody dials and its object alone tells of them. Values that are somebody
+    /// else's (of a Secret) or masked are left out.
+    pub fn pod_settings(&self) -> Option<Vec<(&str, &str)>> {
+        if !self.alone {
+            return None;
+        }
+        let pod = self.saved.as_ref().zip(self.client.as_ref()).and_then(|((c, _), key)| c.pod(key));
+        let containers = pod.map_or(&[][..], |p| p.containers.as_slice());
+        let known = |value: &str| !value.contains("***") && !value.contains(", key ");
+        let set = containers.iter().filter(|c| !c.init).flat_map(|c| &c.env).filter(|v| known(&v.value));
+        Some(set.map(|v| (v.name.as_str(), v.value.as_str())).collect())
+    }
+}
+
 /// Where a pod finds its own namespace (client-go, rest.InClusterConfig).
 const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 /// Lines of a dead container's log.
@@ -37,7 +52,7 @@ pub fn alone(request: &Request, mut file: CaseFile) -> Option<CaseFile> {
     if !request.kube.alone {
         return None;
     }
-    let because = "nobody dials: the cluster's saved objects are judged";
+    let because = "nobody dials: the cluster's objects alone are judged";
     file.client.name = Seen::not_applicable(because);
     file.client.connect = Seen::not_applicable(because);
     file.client.kubernetes = look(request, &file);
