@@ -35,6 +35,27 @@ pub struct Setting {
     pub dials: Option<String>,
     /// What is wrong with it, when it does not.
     pub problem: Option<String>,
+    /// Why the application does not take it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignored: Option<String>,
+    /// It is for another stage or profile than the one that runs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub idle: bool,
+    /// Whose it is, where that is not this host's: `service web`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inside: Option<String>,
+    /// What its own file says against it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remark: Option<Remark>,
+}
+
+/// What a settings file says against one of its settings.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Remark {
+    /// The cause that it speaks for.
+    pub cause: String,
+    /// In words.
+    pub says: String,
 }
 
 /// All settings found, in order of precedence.

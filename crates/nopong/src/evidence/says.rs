@@ -36,7 +36,19 @@ impl Says for client::Standing {
 
 impl Says for client::Settings {
     fn says(&self) -> String {
-        join(&self.found, "no setting names a Redis", |s| format!("{} {} = {}", s.place, s.key, s.value))
+        let of = |s: &client::Setting| {
+            let not = s.ignored.as_ref().map(|why| format!(" (not taken: {why})")).unwrap_or_default();
+            format!("{} {} = {}{not}", s.place, s.key, s.value)
+        };
+        let mut dials: Vec<&str> =
+            self.found.iter().filter(|s| s.ignored.is_none()).filter_map(|s| s.dials.as_deref()).collect();
+        dials.sort_unstable();
+        dials.dedup();
+        let apart = match dials.len() {
+            0 | 1 => String::new(),
+            n => format!("they name {n} addresses: "),
+        };
+        apart + &join(&self.found, "no setting names a Redis", of)
     }
 }
 

@@ -178,7 +178,7 @@ fn of_variable(place: &Place, key: &str) -> Result<Spot, NoPlan> {
     let by_hand =
         || NoPlan::Refused(format!("{key} comes from the environment: correct it where that is set"));
     let Some(pid) = place.pid else { return Err(by_hand()) };
-    if let Some(unit) = unit_of(pid) {
+    if let Some(unit) = target::unit_of(pid) {
         for (path, is_unit) in files_of(&unit) {
             let Ok(text) = whole(&path) else { continue };
             let Some(line) = assigned(&text, key, is_unit) else { continue };
@@ -199,13 +199,6 @@ fn of_variable(place: &Place, key: &str) -> Result<Spot, NoPlan> {
     let lines = Surroundings::read().compose_lines(key, value);
     let (name, line) = lines.into_iter().next().ok_or_else(by_hand)?;
     read(directory.join(&name), &name, line, key.to_owned())
-}
-
-/// The system unit of a process, from its cgroup.
-fn unit_of(pid: u32) -> Option<String> {
-    let text = sys::read_text(format!("/proc/{pid}/cgroup"), 64 << 10).ok()?;
-    let unit = text.lines().find_map(|l| l.rsplit('/').find(|p| p.ends_with(".service")))?;
-    (!unit.starts_with("user@")).then(|| unit.to_owned())
 }
 
 /// The files that set variables of a unit, the strongest first: EnvironmentFile= overrides Environment=, later ones
@@ -279,7 +272,7 @@ fn again(place: &Place, spot: &Spot) -> String {
         );
     }
     if let Some(pid) = place.pid {
-        return match unit_of(pid) {
+        return match target::unit_of(pid) {
             Some(unit) => format!(
                 "{} has the old value until it is restarted: systemctl daemon-reload && systemctl restart {}",
                 named(pid),

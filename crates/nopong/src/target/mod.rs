@@ -3,15 +3,18 @@
 mod compose;
 mod correct;
 mod expand;
-mod files;
+mod frameworks;
 mod mask;
+mod pairs;
 mod settings;
+mod source;
 mod tree;
 mod url;
 
 pub use compose::compose_service;
 pub use correct::{Correction, correct, hidden, shown_line};
-pub use files::{redis_services, service_at};
+pub(crate) use frameworks::unit_of;
+pub use frameworks::{redis_services, service_at};
 pub use mask::redacted as redact;
 pub use settings::{Found, Surroundings, from_argument, from_settings};
 pub use url::parse;

@@ -1,20 +1,29 @@
 //! Where an application is told which Redis to dial: the argument, else its own settings, else the default.
 //!
-//! Every setting found is kept for the report, secrets replaced; only the first one is dialled. A setting that does
-//! not parse is a finding only when it is the one that would be taken.
+//! Every setting found is kept for the report, secrets replaced; only the first one that the application takes is
+//! dialled. A setting that does not parse is a finding only when it is the one that would be taken.
 
-use super::{Target, expand, files, mask, url};
-use crate::evidence::Problem;
-use crate::evidence::client::{Setting, Settings};
+use super::frameworks;
+use super::pairs::{Candidate, lookup};
+use super::{Target, url};
+use crate::evidence::client::{Remark, Setting, Settings};
 use crate::secret::Secret;
 use crate::sys;
 use std::ffi::OsStr;
+use std::path::{Component, Path, PathBuf};
 
-/// What the lookup reads: the environment and the files of the working directory.
+/// What the lookup reads: the environment and the files of the application's directory.
 #[derive(Debug, Default, Clone)]
 pub struct Surroundings {
     env: Vec<(String, String)>,
+    /// Files that are not read but given, by name.
     files: Vec<(String, String)>,
+    /// The application's directory.
+    root: Option<PathBuf>,
+    /// The surroundings are those of a running process, not of a shell.
+    running: bool,
+    /// Its systemd unit.
+    unit: Option<String>,
 }
 
 /// A target, and every setting seen on the way to it.
@@ -32,13 +41,9 @@ pub struct Found {
 const FILE: usize = 256 << 10;
 
 impl Surroundings {
-    /// Reads them.
+    /// Those of this process.
     pub fn read() -> Self {
-        let files = files::NAMES
-            .iter()
-            .filter_map(|name| Some(((*name).to_owned(), sys::read_text(name, FILE).ok()?)))
-            .collect();
-        Self { env: sys::environment(), files }
+        Self { env: sys::environment(), root: Some(PathBuf::from(".")), ..Self::default() }
     }
 
     /// Made from pairs instead of read, for tests.
@@ -47,10 +52,15 @@ impl Surroundings {
         let own = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Vec<_>>()
         };
-        Self { env: own(env), files: own(files) }
+        Self { env: own(env), files: own(files), ..Self::default() }
     }
 
-    /// Reads those of a running process: its environment and its working directory. What may not be read is empty.
+    #[cfg(test)]
+    pub(super) fn of_unit(self, unit: &str) -> Self {
+        Self { running: true, unit: Some(unit.to_owned()), ..self }
+    }
+
+    /// Those of a running process: its environment, its working directory, its unit. What may not be read is empty.
     pub fn of_process(pid: u32) -> Self {
         let environment = sys::read(format!("/proc/{pid}/environ"), 1 << 20).unwrap_or_default();
         let env = environment
@@ -59,9 +69,8 @@ impl Surroundings {
                 String::from_utf8_lossy(pair).split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()))
             })
             .collect();
-        let read = |name: &&str| sys::read_text(format!("/proc/{pid}/cwd/{name}"), FILE).ok();
-        let files = files::NAMES.iter().filter_map(|name| Some(((*name).to_owned(), read(name)?))).collect();
-        Self { env, files }
+        let root = Some(PathBuf::from(format!("/proc/{pid}/cwd")));
+        Self { env, root, running: true, unit: frameworks::unit_of(pid), ..Self::default() }
     }
 
     /// Every password these settings hold, whether used or not: none of them may be shown.
@@ -92,46 +101,105 @@ impl Surroundings {
     /// The same with another text of a file.
     pub fn with_file(&self, name: &str, text: &str) -> Self {
         let mut other = self.clone();
-        for (own, old) in &mut other.files {
-            if own == name {
-                text.clone_into(old);
-            }
-        }
+        other.files.retain(|(own, _)| own != name);
+        other.files.push((name.to_owned(), text.to_owned()));
         other
     }
 
     /// Files and lines where a service of a compose file gets a variable with that value.
     pub fn compose_lines(&self, key: &str, value: &str) -> Vec<(String, usize)> {
-        let compose = self.files.iter().filter(|(name, _)| name.contains("compose"));
-        let lines = |(name, text): &(String, String)| {
-            files::variable_lines(text, key, value, self)
-                .into_iter()
-                .map(|n| (name.clone(), n))
-                .collect::<Vec<_>>()
+        let names = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
+        let lines = |name: &str| -> Vec<(String, usize)> {
+            let Some(text) = self.file(name) else { return Vec::new() };
+            let lines = frameworks::variable_lines(&text, key, value, self);
+            lines.into_iter().map(|n| (name.to_owned(), n)).collect()
         };
-        compose.flat_map(lines).collect()
+        names.into_iter().flat_map(lines).collect()
     }
 
     pub(super) fn env(&self, key: &str) -> Option<&str> {
         lookup(&self.env, key)
     }
 
-    /// Every place that names a Redis, in order of precedence.
-    fn candidates(&self) -> Vec<Candidate> {
-        let mut found = from_pairs(&self.env, &|key| Place {
-            source: format!("environment {key}"),
-            place: "environment".to_owned(),
-        });
-        for (name, text) in &self.files {
-            found.extend(files::candidates(name, text, self));
+    pub(super) fn variables(&self) -> &[(String, String)] {
+        &self.env
+    }
+
+    pub(super) fn unit(&self) -> Option<&str> {
+        self.unit.as_deref()
+    }
+
+    /// A file of the application's directory; what is outside of it is no setting of the application's.
+    pub(super) fn file(&self, name: &str) -> Option<String> {
+        if let Some((_, text)) = self.files.iter().find(|(own, _)| own == name) {
+            return Some(text.clone());
         }
+        let inside =
+            Path::new(name).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+        let root = self.root.as_ref().filter(|_| inside && name.len() < 256)?;
+        sys::read_text(root.join(name), FILE).ok()
+    }
+
+    /// A file of the system, by its absolute path.
+    pub(super) fn system_file(&self, path: &str) -> Option<String> {
+        if let Some((_, text)) = self.files.iter().find(|(own, _)| own == path) {
+            return Some(text.clone());
+        }
+        self.root.as_ref()?;
+        sys::read_text(path, FILE).ok()
+    }
+
+    /// Names in a folder of the system, in order.
+    pub(super) fn system_names(&self, folder: &str, max: usize) -> Vec<String> {
+        let given = self.files.iter().filter_map(|(own, _)| {
+            own.strip_prefix(folder)?.strip_prefix('/').filter(|n| !n.contains('/')).map(str::to_owned)
+        });
+        let mut names: Vec<String> = given.collect();
+        if self.root.is_some() {
+            let found = sys::list(folder, max).unwrap_or_default();
+            names.extend(found.into_iter().filter_map(|n| n.into_string().ok()));
+        }
+        names.sort();
+        names
+    }
+
+    /// Folders of the application's directory, hidden ones left out.
+    pub(super) fn folders(&self, max: usize) -> Vec<String> {
+        let given =
+            self.files.iter().filter_map(|(own, _)| own.split_once('/').map(|(folder, _)| folder.to_owned()));
+        let mut names: Vec<String> = given.filter(|f| !f.is_empty()).collect();
+        if let Some(root) = &self.root {
+            let found =
+                sys::list(root, 500).unwrap_or_default().into_iter().filter_map(|n| n.into_string().ok());
+            let is_folder =
+                |n: &String| !n.starts_with('.') && sys::stat(root.join(n)).is_ok_and(|s| s.is_dir());
+            names.extend(found.filter(is_folder).take(max));
+        }
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Every place that names a Redis, in order of precedence, what nobody takes last.
+    fn candidates(&self) -> Vec<Candidate> {
+        let mut found: Vec<Candidate> = frameworks::ALL.iter().flat_map(|read| read(self)).collect();
+        if frameworks::is_cached(self) {
+            // Of a shell's variables nobody knows whether they are the application's.
+            let read = |c: &Candidate| {
+                let (own, file) =
+                    (c.target.source.starts_with("environment "), c.target.source.starts_with(".env"));
+                !file && (!own || !self.running)
+            };
+            for candidate in found.iter_mut().filter(|c| c.ignored.is_none() && !read(c)) {
+                candidate.lost = true;
+                candidate.ignored = Some(
+                    "Laravel reads bootstrap/cache/config.php, which was made before: php artisan config:clear".to_owned(),
+                );
+            }
+        }
+        found.sort_by_key(|c| c.ignored.is_some());
         found
     }
-}
-
-pub(super) fn lookup<'a>(pairs: &'a [(String, String)], key: &str) -> Option<&'a str> {
-    // The last of equal keys counts, as in a shell.
-    pairs.iter().rev().find(|(k, v)| k == key && !v.is_empty()).map(|(_, v)| v.as_str())
 }
 
 /// The target of an argument.
@@ -145,7 +213,7 @@ pub fn from_argument(text: &OsStr, here: &Surroundings) -> Found {
 /// The target of the application's settings, else the default.
 pub fn from_settings(here: &Surroundings) -> Found {
     let candidates = here.candidates();
-    let mut target = match candidates.first() {
+    let mut target = match candidates.iter().find(|c| c.ignored.is_none()) {
         Some(first) => first.target.clone(),
         None => url::parse("redis://127.0.0.1:6379", "default"),
     };
@@ -157,26 +225,21 @@ fn settings(candidates: Vec<Candidate>) -> Settings {
     /// More would be noise.
     const SHOWN: usize = 50;
     let mut found: Vec<Setting> = Vec::new();
-    for setting in candidates.into_iter().flat_map(|c| c.settings) {
-        // The same line found by two rules is one setting.
-        if !found.iter().any(|s| s.place == setting.place && s.key == setting.key) && found.len() < SHOWN {
-            found.push(setting);
+    for candidate in candidates {
+        for mut setting in candidate.settings {
+            setting.ignored.clone_from(&candidate.ignored);
+            setting.idle = candidate.idle;
+            if let Some(says) = candidate.ignored.clone().filter(|_| candidate.lost) {
+                setting.remark = Some(Remark { cause: "settings-not-applied".to_owned(), says });
+            }
+            // The same line found by two rules is one setting.
+            if !found.iter().any(|s| s.place == setting.place && s.key == setting.key) && found.len() < SHOWN
+            {
+                found.push(setting);
+            }
         }
     }
     Settings { found }
-}
-
-/// One place that names a Redis.
-#[derive(Debug)]
-pub(super) struct Candidate {
-    pub(super) target: Target,
-    pub(super) settings: Vec<Setting>,
-}
-
-/// Where a key was read: as the target's source, and as a setting's place.
-pub(super) struct Place {
-    pub(super) source: String,
-    pub(super) place: String,
 }
 
 /// REDISCLI_AUTH and REDIS_PASSWORD for a target without a password.
@@ -196,208 +259,6 @@ fn lend_credentials(target: &mut Target, here: &Surroundings) {
     if let Some(user) = here.env("REDIS_USERNAME").filter(|_| belongs && target.user.is_none()) {
         (target.user, target.user_is_name) = (Some(user.to_owned()), true);
     }
-}
-
-/// Keys that hold a whole address, in order of precedence.
-const URL_KEYS: &[&str] = &[
-    "REDIS_URL",
-    "REDIS_TLS_URL",
-    "REDIS_URI",
-    "REDIS_DSN",
-    "VALKEY_URL",
-    "VALKEY_URI",
-    "SPRING_DATA_REDIS_URL",
-    "SPRING_REDIS_URL",
-    "CELERY_BROKER_URL",
-    "BROKER_URL",
-    "CACHE_URL",
-];
-
-/// Keys whose value may be of something else than Redis (RabbitMQ, memcached).
-const SHARED: &[&str] = &["CELERY_BROKER_URL", "BROKER_URL", "CACHE_URL"];
-
-/// Prefixes of `…_HOST`, `…_PORT` and so on.
-const PARTS: &[&str] = &["REDIS", "VALKEY", "SPRING_DATA_REDIS", "SPRING_REDIS"];
-
-/// Addresses among key-value pairs.
-pub(super) fn from_pairs(pairs: &[(String, String)], place: &dyn Fn(&str) -> Place) -> Vec<Candidate> {
-    let mut found = Vec::new();
-    for key in URL_KEYS {
-        let value = lookup(pairs, key).filter(|v| !SHARED.contains(key) || is_redis_url(v));
-        found.extend(value.map(|value| whole(key, value, place(key))));
-    }
-    for prefix in PARTS {
-        found.extend(from_parts(pairs, prefix, place));
-    }
-    // `CACHE_REDIS_URL`, `REDIS_SESSION_URL`: whatever it is called, it names a Redis.
-    for (key, value) in pairs {
-        let upper = key.to_ascii_uppercase();
-        let about = upper.contains("REDIS") || upper.contains("VALKEY");
-        if about && !URL_KEYS.contains(&key.as_str()) && is_redis_url(value) {
-            found.push(whole(key, value, place(key)));
-        }
-        if upper.starts_with("CONNECTIONSTRINGS__") && about && !value.is_empty() {
-            found.push(connection_string(key, value, place(key)));
-        }
-    }
-    found
-}
-
-pub(super) fn is_redis_url(value: &str) -> bool {
-    let value = value.trim_matches(['"', '\'', ' ']);
-    value.split_once("://").is_some_and(|(scheme, _)| url::scheme(scheme).is_some() && scheme != "unix")
-}
-
-/// A candidate whose one setting is the whole address.
-pub(super) fn whole(key: &str, value: &str, place: Place) -> Candidate {
-    let target = url::parse(value, &place.source);
-    let setting = setting(place.place, key, &target, mask::redacted(value));
-    Candidate { target, settings: vec![setting] }
-}
-
-/// StackExchange.Redis: `host:port,password=…,ssl=true,defaultDatabase=1`.
-pub(super) fn connection_string(key: &str, value: &str, place: Place) -> Candidate {
-    if value.contains("://") {
-        return whole(key, value, place);
-    }
-    let mut parts = value.split(',').map(str::trim);
-    let mut target = url::parse(parts.next().unwrap_or_default(), &place.source);
-    for (name, value) in parts.filter_map(|p| p.split_once('=')) {
-        match name.trim().to_ascii_lowercase().as_str() {
-            "password" => target.password = Some(Secret::new(value.trim())),
-            "user" => (target.user, target.user_is_name) = (Some(value.trim().to_owned()), true),
-            "ssl" => target.tls = value.trim().eq_ignore_ascii_case("true"),
-            "defaultdatabase" => target.db = value.trim().parse().ok(),
-            _ => {}
-        }
-    }
-    let setting = setting(place.place, key, &target, mask::redacted(value));
-    Candidate { target, settings: vec![setting] }
-}
-
-pub(super) fn setting(place: String, key: &str, target: &Target, value: String) -> Setting {
-    Setting {
-        place,
-        key: crate::text::shown_str(key, 100),
-        value,
-        dials: target.problem.is_none().then(|| target.redacted()),
-        problem: target.problem.as_ref().map(|p| p.says.clone()),
-    }
-}
-
-/// `REDIS_HOST`, `REDIS_PORT`, `REDIS_USERNAME`, `REDIS_PASSWORD` and their kin.
-pub(super) fn from_parts(
-    pairs: &[(String, String)],
-    prefix: &str,
-    place: &dyn Fn(&str) -> Place,
-) -> Option<Candidate> {
-    let key = |suffix: &str| format!("{prefix}_{suffix}");
-    // Laravel writes `null` for nothing.
-    let value = |suffix: &str| lookup(pairs, &key(suffix)).filter(|v| *v != "null");
-    let (host, port) = (value("HOST"), value("PORT"));
-    host.or(port)?;
-    let taken = key(if host.is_some() { "HOST" } else { "PORT" });
-    let source = place(&taken).source;
-    let mut target = url::parse(host.unwrap_or("127.0.0.1"), &source);
-    let crowded = host.filter(|h| target.problem.is_none() && (h.contains("://") || target.port_given));
-    if let Some(host) = crowded.filter(|_| port.is_some()) {
-        target = crowded_host(host, &target, &key("HOST"));
-    }
-    if let Some(port) = port.filter(|_| target.problem.is_none()) {
-        match port.parse::<u16>() {
-            Ok(n) if n > 0 && mask::is_digits(port) => (target.port, target.port_given) = (n, true),
-            _ => target = bad_port(port, &target, &key("PORT"), place(&key("PORT")).source),
-        }
-    }
-    if target.problem.is_none() {
-        credentials(&mut target, &value);
-    }
-    let settings = pairs
-        .iter()
-        .filter(|(k, v)| {
-            !v.is_empty() && ["HOST", "PORT", "USERNAME", "USER", "DB"].iter().any(|s| *k == key(s))
-        })
-        .map(|(k, v)| setting(place(k).place, k, &target, mask::redacted(v)))
-        .chain(
-            value("PASSWORD")
-                .map(|_| setting(place(&key("PASSWORD")).place, &key("PASSWORD"), &target, "***".to_owned())),
-        )
-        .collect();
-    Some(Candidate { target, settings })
-}
-
-fn credentials<'a>(target: &mut Target, value: &dyn Fn(&str) -> Option<&'a str>) {
-    let password = value("PASSWORD").or(value("PASS")).or(value("AUTH"));
-    if let Some(password) = password.filter(|_| target.password.is_none()) {
-        target.password = Some(Secret::new(password));
-    }
-    if let Some(user) = value("USERNAME").or(value("USER")).filter(|_| target.user.is_none()) {
-        (target.user, target.user_is_name) = (Some(user.to_owned()), true);
-    }
-    let yes = |v: &str| ["true", "1", "yes", "on", "tls"].contains(&v.to_ascii_lowercase().as_str());
-    if ["TLS", "SSL", "SCHEME", "SSL_ENABLED"].iter().any(|s| value(s).is_some_and(yes)) {
-        target.tls = true;
-    }
-    if let Some(db) = value("DB").or(value("DATABASE")).and_then(|v| v.parse().ok()) {
-        target.db = Some(db);
-    }
-}
-
-/// REDIS_HOST with a scheme or a port in it, beside a REDIS_PORT: libraries put both together.
-fn crowded_host(host: &str, target: &Target, key: &str) -> Target {
-    Target {
-        port: 6379,
-        source: target.source.clone(),
-        raw: Some(mask::redacted(host)),
-        problem: Some(Problem {
-            id: "url-malformed".to_owned(),
-            says: format!("{key} holds more than a host, and its port is set beside it"),
-            marked: Some(mask::marked(host, host.find(':').unwrap_or(0))),
-            meant: Some(format!("the host alone: {}", crate::text::shown_str(&target.host, 260))),
-        }),
-        ..Target::default()
-    }
-}
-
-/// `tcp://10.0.0.1:6379` in REDIS_PORT is what Docker links and Kubernetes put there for a service called `redis`.
-fn bad_port(port: &str, target: &Target, key: &str, source: String) -> Target {
-    let injected = port.split_once("://").filter(|(scheme, _)| matches!(*scheme, "tcp" | "udp"));
-    let problem = match injected {
-        Some((_, place)) => {
-            let number = place.rsplit(':').next().filter(|p| mask::is_digits(p)).unwrap_or("6379");
-            Problem {
-                id: "env-collision".to_owned(),
-                says: format!(
-                    "{key} is {}: Docker or Kubernetes sets it so for a service called {}, \
-                     where the application expects a number",
-                    mask::redacted(port),
-                    key.trim_end_matches("_PORT").to_ascii_lowercase().replace('_', "-"),
-                ),
-                marked: Some(mask::marked(port, 0)),
-                meant: Some(format!("{key}={number}")),
-            }
-        }
-        None => {
-            // The address parser knows blanks, quotes, line ends and placeholders already.
-            let problem = url::parse(port, &source).problem.filter(|_| !mask::is_digits(port));
-            let says = problem.as_ref().map_or("a port is a number from 1 to 65535", |p| p.says.as_str());
-            let at = problem.as_ref().and_then(|p| p.marked.as_ref()).map_or(0, |(_, column)| *column);
-            Problem {
-                id: "url-malformed".to_owned(),
-                says: format!("{key}: {says}"),
-                marked: Some((mask::marked(port, 0).0, at)),
-                meant: Some(format!("{key}=6379")),
-            }
-        }
-    };
-    let raw = format!("{} with {key}={}", crate::text::shown_str(&target.host, 260), mask::redacted(port));
-    Target { port: 6379, source, raw: Some(raw), problem: Some(problem), ..Target::default() }
-}
-
-/// A value with its references to other settings replaced; one that nothing defines stays, and is a finding.
-pub(super) fn expanded(value: &str, pairs: &[(String, String)], here: &Surroundings) -> String {
-    let known = |name: &str| here.env(name).or_else(|| lookup(pairs, name));
-    expand::variables(value, &known, &str::to_owned)
 }
 
 #[cfg(test)]

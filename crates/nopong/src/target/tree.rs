@@ -18,6 +18,8 @@ pub(super) struct Leaf {
     pub(super) path: Vec<String>,
     pub(super) value: String,
     pub(super) line: usize,
+    /// It came with a merged mapping (`<<`): what the mapping says itself comes before it.
+    pub(super) merged: bool,
 }
 
 /// A mapping or a sequence that is being read.
@@ -66,7 +68,7 @@ pub(super) fn yaml(text: &str) -> Vec<Leaf> {
                         break;
                     }
                     let path = here.iter().chain(&leaf.path).cloned().collect();
-                    leaves.push(Leaf { path, ..leaf.clone() });
+                    leaves.push(Leaf { path, merged: merges(&stack), ..leaf.clone() });
                 }
                 finished(&mut stack);
             }
@@ -74,7 +76,7 @@ pub(super) fn yaml(text: &str) -> Vec<Leaf> {
                 Some(open @ Open { items: None, key: None, .. }) => open.key = Some(value),
                 _ if leaves.len() >= LEAVES => break,
                 _ => {
-                    let leaf = Leaf { path: path(&stack), value, line: mark.line() };
+                    let leaf = Leaf { path: path(&stack), value, line: mark.line(), merged: false };
                     if anchor > 0 {
                         anchors.insert(anchor, relative(std::slice::from_ref(&leaf), leaf.path.len()));
                     }
@@ -95,6 +97,10 @@ fn path(stack: &[Open]) -> Vec<String> {
         .filter_map(|open| open.items.map(|n| n.to_string()).or_else(|| open.key.clone()))
         .filter(|key| key != "<<")
         .collect()
+}
+
+fn merges(stack: &[Open]) -> bool {
+    stack.iter().any(|open| open.key.as_deref() == Some("<<"))
 }
 
 fn relative(leaves: &[Leaf], depth: usize) -> Vec<Leaf> {
@@ -121,9 +127,35 @@ pub(super) fn properties(text: &str) -> Vec<Leaf> {
             let line = line.trim();
             let (key, value) = line.split_once(['=', ':']).filter(|_| !line.starts_with(['#', '!']))?;
             let path = key.trim().split('.').map(str::to_owned).collect();
-            Some(Leaf { path, value: value.trim().to_owned(), line: i + 1 })
+            Some(Leaf { path, value: value.trim().to_owned(), line: i + 1, merged: false })
         })
         .collect()
+}
+
+/// Leaves of an INI or TOML file: `[section.sub]` and `key = value`.
+pub(super) fn sections(text: &str) -> Vec<Leaf> {
+    let mut section: Vec<String> = Vec::new();
+    let mut leaves = Vec::new();
+    for (i, line) in text.lines().enumerate().take(LEAVES) {
+        let line = line.trim();
+        if let Some(name) = line.strip_prefix('[').and_then(|l| l.split_once(']')).map(|(name, _)| name) {
+            section = name.trim_matches('[').split('.').take(DEPTH).map(|s| s.trim().to_owned()).collect();
+            continue;
+        }
+        let Some((key, value)) = line.split_once('=').filter(|_| !line.starts_with(['#', ';', '/'])) else {
+            continue;
+        };
+        let value = value.trim();
+        let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
+        let value = match quote {
+            Some(quote) => value[1..].split(quote).next().unwrap_or_default(),
+            None => value.split(" #").next().and_then(|v| v.split(" ;").next()).unwrap_or_default().trim(),
+        };
+        let mut path = section.clone();
+        path.extend(key.trim().split('.').take(DEPTH).map(str::to_owned));
+        leaves.push(Leaf { path, value: value.to_owned(), line: i + 1, merged: false });
+    }
+    leaves
 }
 
 #[cfg(test)]

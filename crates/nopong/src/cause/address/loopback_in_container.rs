@@ -1,8 +1,9 @@
 //! The client runs in a container and dials loopback: that is the container itself, not the host.
 
+use super::shared::{remark_beside, remarked};
 use crate::cause::common::{dials_loopback, down_here, meta, servers_here, sh, stands};
 use crate::cause::containers;
-use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
+use crate::cause::{Category, Cause, Fix, Latent, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
 use crate::evidence::containers::Container;
 
@@ -68,6 +69,11 @@ impl Cause for LoopbackInContainer {
         if case.symptom != Symptom::Refused {
             return Vec::new();
         }
+        // A setting of a container, looked at from its host.
+        let outside = case.client.standing.get().is_none_or(|s| s.container.is_none());
+        if let Some(reason) = remarked(case, META.id).filter(|_| outside) {
+            return vec![reason];
+        }
         if let Some(reason) = down_here(case) {
             return vec![reason];
         }
@@ -101,7 +107,12 @@ impl Cause for LoopbackInContainer {
     }
 
     fn title(&self, case: &Case<'_>) -> String {
-        format!("{} is the container itself, and no Redis runs in it", case.target())
+        match remarked(case, META.id) {
+            Some(_) => {
+                format!("{} is each container itself, not the host and not the Redis service", case.target())
+            }
+            None => format!("{} is the container itself, and no Redis runs in it", case.target()),
+        }
     }
 
     fn fix(&self, case: &Case<'_>) -> Option<Fix> {
@@ -151,6 +162,10 @@ impl Cause for LoopbackInContainer {
                 .step("Redis in Kubernetes: its Service's name"),
         )
     }
+
+    fn latent(&self, case: &Case<'_>) -> Option<Latent> {
+        remark_beside(case, META.id, self.fix(case))
+    }
 }
 
 #[cfg(test)]
@@ -159,7 +174,7 @@ mod tests {
     use crate::cause::testing::{bearings, confirms, on_server, refused, rules_out, seen, silent};
     use crate::diagnosis::Bearing;
     use crate::evidence::CaseFile;
-    use crate::evidence::client::Standing;
+    use crate::evidence::client::{Remark, Setting, Settings, Standing};
 
     fn inside(container: Option<&str>) -> CaseFile {
         let mut file = refused();
@@ -182,6 +197,23 @@ mod tests {
     #[test]
     fn ruled_out_outside_of_one() {
         assert!(rules_out(&LoopbackInContainer, &inside(None)));
+    }
+
+    #[test]
+    fn strong_for_a_services_setting_seen_from_its_host() {
+        let mut file = inside(None);
+        file.ask.source = "compose.yaml:6".to_owned();
+        let setting = Setting {
+            place: file.ask.source.clone(),
+            inside: Some("service web".to_owned()),
+            remark: Some(Remark {
+                cause: "loopback-in-container".to_owned(),
+                says: "web is told localhost".to_owned(),
+            }),
+            ..Setting::default()
+        };
+        file.client.settings = seen(Settings { found: vec![setting] });
+        assert_eq!(bearings(&LoopbackInContainer, &file), [Bearing::Strong]);
     }
 
     #[test]

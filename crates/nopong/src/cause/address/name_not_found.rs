@@ -1,9 +1,9 @@
 //! The resolvers answer, and they know no such name.
 
-use super::shared::{answered, dns_addresses, name, said};
+use super::shared::{answered, dns_addresses, name, remark_beside, remarked, said};
 use crate::cause::common::{meta, sh, stands};
 use crate::cause::containers;
-use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
+use crate::cause::{Category, Cause, Fix, Latent, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
 use crate::evidence::kube::Key;
 use crate::kube::names;
@@ -109,7 +109,7 @@ impl Cause for NameNotFound {
             )];
         }
         let error = name.error.as_deref().unwrap_or("no address");
-        let mut reasons = Vec::new();
+        let mut reasons: Vec<Reason> = remarked(case, META.id).into_iter().collect();
         let known = dns_addresses(name);
         if known.is_empty() {
             for resolver in heard.iter().take(3) {
@@ -189,6 +189,10 @@ impl Cause for NameNotFound {
             )),
             _ => fix.step("or add a DNS record for it; a line in /etc/hosts is for tests, it goes stale"),
         })
+    }
+
+    fn latent(&self, case: &Case<'_>) -> Option<Latent> {
+        remark_beside(case, META.id, self.fix(case))
     }
 }
 

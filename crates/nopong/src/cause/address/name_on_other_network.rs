@@ -1,10 +1,10 @@
 //! The name exists, but on another network: a compose service, a pod's service name, a home's or a company's.
 
 use super::name_not_found::{of_one_network, surely_meant};
-use super::shared::{answered, name};
+use super::shared::{answered, name, remark_beside, remarked};
 use crate::cause::common::{meta, sh, stands};
 use crate::cause::containers::{self, Tie};
-use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
+use crate::cause::{Category, Cause, Fix, Latent, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
 use crate::evidence::containers::{Composed, Container};
 use crate::evidence::kube::Key;
@@ -239,7 +239,7 @@ impl Cause for NameOnOtherNetwork {
         if !of_one_network(&name.asked) {
             return vec![Reason::rules_out("name", "the name is a full one, not one of a local network")];
         }
-        let mut reasons = Vec::new();
+        let mut reasons: Vec<Reason> = remarked(case, META.id).into_iter().collect();
         if containers::inside(case)
             && containers::all(case).is_some_and(|c| !c.found.iter().any(|c| c.answers_to(&name.asked)))
         {
@@ -275,12 +275,11 @@ impl Cause for NameOnOtherNetwork {
             reasons.push(Reason::strong("name", says));
         }
         // The setting comes from a compose file, and its names exist inside its containers.
-        let of_compose = |place: &str| place.contains("compose");
+        let of_compose =
+            |s: &crate::evidence::client::Setting| s.inside.is_some() || s.place.contains("compose");
         let settings = case.client.settings.get().map_or(&[][..], |s| s.found.as_slice());
         if container.is_none() {
-            if let Some(s) =
-                settings.iter().find(|s| of_compose(&s.place) && s.value.contains(asked.as_str()))
-            {
+            if let Some(s) = settings.iter().find(|s| of_compose(s) && s.value.contains(asked.as_str())) {
                 reasons.push(Reason::strong(
                     "settings",
                     format!("{} names it: names of a compose file exist inside its containers", s.place),
@@ -339,6 +338,10 @@ impl Cause for NameOnOtherNetwork {
             fix.step("from the host: publish the port (ports: \"127.0.0.1:6379:6379\") and dial 127.0.0.1")
                 .step("or run the command inside the network: docker compose run, kubectl exec")
         })
+    }
+
+    fn latent(&self, case: &Case<'_>) -> Option<Latent> {
+        remark_beside(case, META.id, self.fix(case))
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::shared::{on_defaults, other_settings};
 use crate::cause::common::{down_here, meta, servers_here, sh};
-use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
+use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
+use crate::evidence::client::Setting;
 
 /// See the module.
 #[derive(Debug)]
@@ -31,6 +32,12 @@ pub(super) fn nobody_there(symptom: Symptom) -> bool {
     )
 }
 
+/// A setting that names another address and does not reach the application, as its own surroundings show.
+fn lost<'a>(case: &Case<'a>) -> Option<(&'a Setting, String, u16)> {
+    let lost = |s: &Setting| s.remark.as_ref().is_some_and(|r| r.cause == META.id);
+    other_settings(case).into_iter().find(|(s, ..)| lost(s))
+}
+
 impl Cause for SettingsNotApplied {
     fn meta(&self) -> &'static Meta {
         &META
@@ -41,6 +48,14 @@ impl Cause for SettingsNotApplied {
             return Vec::new();
         }
         let others = other_settings(case);
+        if let Some((setting, host, port)) =
+            lost(case).filter(|_| case.ask.source != "argument" || on_defaults(case))
+        {
+            let why = setting.ignored.as_deref().unwrap_or("it has no effect");
+            let says =
+                format!("{} {} says {host}:{port}, and has no effect: {why}", setting.place, setting.key);
+            return vec![Reason::strong("settings", says)];
+        }
         let Some((setting, host, port)) = others.first() else {
             if let Some(reason) = down_here(case) {
                 return vec![reason];
@@ -77,7 +92,7 @@ impl Cause for SettingsNotApplied {
     }
 
     fn title(&self, case: &Case<'_>) -> String {
-        match other_settings(case).first() {
+        match lost(case).as_ref().or(other_settings(case).first()) {
             Some((setting, host, port)) => {
                 format!("{} is dialled, but {} says {host}:{port}", case.target(), setting.place)
             }
@@ -104,15 +119,28 @@ impl Cause for SettingsNotApplied {
                 .step("clear cached configuration (php artisan config:clear) and start the application anew"),
         )
     }
+
+    fn latent(&self, case: &Case<'_>) -> Option<Latent> {
+        let (setting, ..) = lost(case).filter(|_| case.ask.source != "argument")?;
+        let why = setting.ignored.as_deref().unwrap_or("it has no effect");
+        Some(Latent {
+            place: Place::Warning,
+            title: format!("{} {} has no effect: {why}", setting.place, setting.key),
+            reasons: vec![Reason::strong("settings", format!("{} = {}", setting.key, setting.value))],
+            fix: self.fix(case),
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::SettingsNotApplied;
+    use crate::cause::Cause;
     use crate::cause::testing::{bearings, client, errno, refused, seen, silent};
     use crate::diagnosis::Bearing;
+    use crate::diagnosis::Case;
     use crate::evidence::CaseFile;
-    use crate::evidence::client::{Setting, Settings};
+    use crate::evidence::client::{Remark, Setting, Settings};
 
     fn with(mut file: CaseFile, dials: &str) -> CaseFile {
         file.ask.source = "argument".to_owned();
@@ -121,7 +149,7 @@ mod tests {
             key: "REDIS_URL".to_owned(),
             value: dials.to_owned(),
             dials: Some(dials.to_owned()),
-            problem: None,
+            ..Setting::default()
         };
         file.client.settings = seen(Settings { found: vec![setting] });
         file
@@ -141,6 +169,23 @@ mod tests {
             bearings(&SettingsNotApplied, &with(refused(), "redis://10.0.0.5:6379")),
             [Bearing::Against]
         );
+    }
+
+    #[test]
+    fn strong_when_the_surroundings_show_that_it_is_lost() {
+        let mut file = with(errno("ECONNREFUSED"), "redis://10.0.0.9:6379");
+        file.ask.source = "Spring Boot 3's default: spring.data.redis.* is not set".to_owned();
+        let mut settings = file.client.settings.get().cloned().unwrap();
+        let says = "Spring Boot 3 (pom.xml) reads spring.data.redis.* instead".to_owned();
+        settings.found[0].ignored = Some(says.clone());
+        settings.found[0].remark = Some(Remark { cause: "settings-not-applied".to_owned(), says });
+        file.client.settings = seen(settings.clone());
+        assert_eq!(bearings(&SettingsNotApplied, &file), [Bearing::Strong]);
+        assert!(SettingsNotApplied.latent(&Case::new(&file)).is_some());
+        // One for another stage is expected to be elsewhere.
+        settings.found[0].idle = true;
+        file.client.settings = seen(settings);
+        assert!(SettingsNotApplied.latent(&Case::new(&file)).is_none());
     }
 
     #[test]

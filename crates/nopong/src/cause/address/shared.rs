@@ -1,5 +1,6 @@
 //! What the address causes have in common: settings as addresses, and what the resolvers said.
 
+use crate::cause::{Fix, Latent, Place, Reason};
 use crate::diagnosis::Case;
 use crate::evidence::client::{DnsAnswer, Name, Resolver, Setting};
 use std::net::IpAddr;
@@ -28,9 +29,38 @@ pub(crate) fn other_settings<'a>(case: &Case<'a>) -> Vec<(&'a Setting, String, u
     let found = case.file.client.settings.get().map_or(&[][..], |s| s.found.as_slice());
     found
         .iter()
+        .filter(|s| !s.idle)
         .filter_map(|s| s.dials.as_deref().and_then(address).map(|(host, port)| (s, host, port)))
         .filter(|(_, host, port)| !host.eq_ignore_ascii_case(&case.ask.host) || *port != case.ask.port)
         .collect()
+}
+
+/// What settings files say for a cause against their own settings.
+fn remarks<'a>(case: &Case<'a>, id: &str) -> Vec<&'a Setting> {
+    let found = case.file.client.settings.get().map_or(&[][..], |s| s.found.as_slice());
+    found.iter().filter(|s| !s.idle && s.remark.as_ref().is_some_and(|r| r.cause == id)).collect()
+}
+
+/// What its own file says against the setting that was dialled.
+pub(super) fn remarked(case: &Case<'_>, id: &str) -> Option<Reason> {
+    let own = remarks(case, id).into_iter().find(|s| s.place == case.ask.source)?;
+    let says = own.remark.as_ref().map_or("", |r| r.says.as_str());
+    Some(Reason::strong("settings", format!("{}: {says}", own.place)))
+}
+
+/// The same as a warning, where it is of another setting than the one dialled, or stands in nobody's way from here.
+pub(super) fn remark_beside(case: &Case<'_>, id: &str, fix: Option<Fix>) -> Option<Latent> {
+    let setting = remarks(case, id).into_iter().next()?;
+    let says = setting.remark.as_ref().map_or("", |r| r.says.as_str());
+    Some(Latent {
+        place: Place::Warning,
+        title: says.to_owned(),
+        reasons: vec![Reason::strong(
+            "settings",
+            format!("{} {} = {}", setting.place, setting.key, setting.value),
+        )],
+        fix,
+    })
 }
 
 /// Loopback with the default port was dialled: what a client does when nobody told it anything.

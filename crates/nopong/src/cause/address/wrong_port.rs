@@ -1,11 +1,12 @@
 //! Redis runs on that host, on another port than the one dialled.
 
+use super::shared::remark_beside;
 use crate::cause::common::{
     CLUSTER_BUS, directive, holder, is_redis, listing, meta, neighbours, redis_listeners, servers_here, sh,
     stands, url,
 };
 use crate::cause::containers::{self, Tie};
-use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage, cluster};
+use crate::cause::{Category, Cause, Fix, Latent, Meta, Reason, Risk, Stage, cluster};
 use crate::diagnosis::{Case, Symptom};
 use crate::evidence::client::{Neighbour, Reply, Speaks};
 
@@ -243,6 +244,10 @@ impl Cause for WrongPort {
                 .run("see whether it is the Redis you mean", format!("nopong {}", sh(&url(case, port))))
                 .step(format!("then correct the port {}", stands(case))),
         )
+    }
+
+    fn latent(&self, case: &Case<'_>) -> Option<Latent> {
+        remark_beside(case, META.id, self.fix(case))
     }
 }
 
