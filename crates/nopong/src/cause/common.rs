@@ -30,7 +30,8 @@ pub(crate) fn servers_here<'a>(case: &Case<'a>) -> Option<Vec<&'a Process>> {
 
 /// The configuration that a server on the target's port will start with, while none runs there.
 pub(crate) fn planned<'a>(case: &Case<'a>) -> Option<&'a Config> {
-    if !case.server_seen() || case.file.ask.unix.is_some() || case.process().is_some() {
+    let elsewhere = super::containers::surely(case);
+    if !case.server_seen() || case.file.ask.unix.is_some() || case.process().is_some() || elsewhere {
         return None;
     }
     let port = case.file.ask.port.to_string();

@@ -6,6 +6,7 @@ use super::common::{is_loopback, sh};
 use crate::diagnosis::{Case, Symptom};
 use crate::evidence::client::Speaks;
 use crate::evidence::containers::{Container, Containers};
+use crate::evidence::redact::MASK;
 use std::net::{IpAddr, SocketAddr};
 
 /// By what a container is known to be the target.
@@ -212,24 +213,62 @@ pub(crate) fn publish(fix: Fix, case: &Case<'_>, c: &Container, at: SocketAddr, 
     match (&c.folder, &c.service) {
         (Some(folder), Some(service)) => fix
             .step(format!(
-                "in the compose file of {folder}, under services: {service}:\n+    ports:\n+      - \"{port}\""
+                "in the compose file of {folder}, to the service {service}:  + ports: [\"{port}\"]"
             ))
             .run(
                 "make the container anew",
                 format!("cd {} && {engine} compose up -d {}", sh(folder), sh(service)),
             ),
-        _ => fix
-            .step("ports are fixed when a container is made: note how this one was (mounts, environment, networks)")
-            .run("what it was made with", format!("{engine} inspect {}", sh(&c.name)))
-            .run(
-                "then make it anew with the port; data in volumes stays",
-                format!(
-                    "{engine} rm -f {name} && {engine} run -d --name {name} -p {port} {image}",
-                    name = sh(&c.name),
-                    image = sh(&c.image)
-                ),
-            ),
+        _ => {
+            let fix = fix.step(
+                "ports are fixed when a container is made: it has to be made anew; what is not in a volume stays in the old one",
+            );
+            let fix = fix.run("keep the old one aside", {
+                let name = sh(&c.name);
+                format!("{engine} stop {name} && {engine} rename {name} {name}-old")
+            });
+            fix.run(remake_note(c), remade(engine, c, &port))
+        }
     }
+}
+
+/// What the line that makes a container anew leaves out.
+fn remake_note(c: &Container) -> String {
+    let masked = c.command.iter().any(|w| w == MASK);
+    let lacks = if masked {
+        "its environment variables, and *** stands for a secret"
+    } else {
+        "its environment variables"
+    };
+    format!("make it anew with the port (not in this line, inspect shows them: {lacks})")
+}
+
+/// The line that makes a container anew with a port, with what the engine told of it.
+fn remade(engine: &str, c: &Container, port: &str) -> String {
+    let mut line = format!("{engine} run -d --name {} -p {port}", sh(&c.name));
+    if !matches!(c.policy.as_str(), "" | "no") {
+        line.push_str(&format!(" --restart {}", sh(&c.policy)));
+    }
+    if !matches!(c.network_mode.as_str(), "" | "bridge" | "default") {
+        line.push_str(&format!(" --network {}", sh(&c.network_mode)));
+    }
+    for mount in c.mounts.iter().filter(|m| m.kind != "tmpfs" && !m.source.is_empty()) {
+        let read_only = if mount.writable { "" } else { ":ro" };
+        line.push_str(&format!(" -v {}", sh(&format!("{}:{}{read_only}", mount.source, mount.inside))));
+    }
+    if let Some(user) = &c.user {
+        line.push_str(&format!(" --user {}", sh(user)));
+    }
+    if let Some(limit) = c.memory_limit {
+        line.push_str(&format!(" --memory {limit}"));
+    }
+    line.push_str(&format!(" {}", sh(&c.image)));
+    // The entry point is the image's own.
+    let own = c.command.first().is_some_and(|w| w.contains("entrypoint"));
+    for word in c.command.iter().skip(usize::from(own)) {
+        line.push_str(&format!(" {}", if word == MASK { word.clone() } else { sh(word) }));
+    }
+    line
 }
 
 fn bracketed(ip: IpAddr) -> String {
@@ -260,4 +299,111 @@ pub(crate) fn perhaps(case: &Case<'_>) -> bool {
         Some(crate::evidence::Why::NotPermitted { .. } | crate::evidence::Why::Failed { .. })
     );
     unasked || all(case).is_some_and(|c| c.found.iter().any(|c| c.redis))
+}
+
+/// Inside a container, without the engine's word: the name of another container does not resolve. That it runs on another
+/// network, does not run, or has another name, all look the same (libnetwork's resolver forgets who does not run).
+pub(crate) fn lone_name(case: &Case<'_>) -> bool {
+    let inside = case
+        .client
+        .standing
+        .get()
+        .is_some_and(|s| s.container.as_deref().is_some_and(|c| !c.contains("Kubernetes")));
+    let unresolved = matches!(case.symptom, Symptom::NameNotFound | Symptom::ResolverFailed);
+    let plain = !case.ask.host.trim_end_matches('.').contains('.');
+    inside && unresolved && plain && own(case).is_none() && all(case).is_none()
+}
+
+/// A container is surely meant: what the machine's own units and files would do is beside the point.
+pub(crate) fn surely(case: &Case<'_>) -> bool {
+    own_loopback(case) || meant(case).is_some_and(|m| m.tie != Tie::Only)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Tie, meant, remade};
+    use crate::cause::testing::*;
+    use crate::diagnosis::{Band, Case};
+    use crate::evidence::client::Speaks;
+    use crate::evidence::containers::{Container, Mount};
+
+    #[test]
+    fn made_anew_with_what_it_had() {
+        let words = |all: &[&str]| all.iter().map(|w| (*w).to_owned()).collect();
+        let mount = Mount {
+            source: "data".to_owned(),
+            inside: "/data".to_owned(),
+            kind: "volume".to_owned(),
+            writable: true,
+        };
+        let c = Container {
+            name: "redis".to_owned(),
+            image: "redis:8".to_owned(),
+            policy: "always".to_owned(),
+            network_mode: "back".to_owned(),
+            mounts: vec![mount],
+            command: words(&[
+                "docker-entrypoint.sh",
+                "redis-server",
+                "--requirepass",
+                "***",
+                "--save",
+                "60 1",
+            ]),
+            ..Container::default()
+        };
+        assert_eq!(
+            remade("docker", &c, "127.0.0.1:6379:6379"),
+            "docker run -d --name redis -p 127.0.0.1:6379:6379 --restart always --network back -v data:/data redis:8 \
+             redis-server --requirepass *** --save '60 1'"
+        );
+    }
+
+    #[test]
+    fn which_one_is_meant() {
+        let tie = |file: &crate::evidence::CaseFile| meant(&Case::new(file)).map(|m| (m.tie, m.port));
+        let file = with_container(on_server(refused()), |c| publish(c, "0.0.0.0:6379"));
+        assert_eq!(tie(&file), Some((Tie::Port, 6379)));
+        assert_eq!(tie(&with_container(on_server(refused()), |_| {})), Some((Tie::Only, 6379)));
+        let two = with_container(with_container(on_server(refused()), |_| {}), |_| {});
+        assert_eq!(tie(&two), None, "two, and nothing tells which");
+        let elsewhere = with_container(refused(), |c| publish(c, "0.0.0.0:6379"));
+        assert_eq!(tie(&elsewhere), None, "10.0.0.5 is another machine");
+        let own = with_container(refused(), |c| c.networks = vec![attached("back", "10.0.0.5", &[])]);
+        assert_eq!(tie(&own), Some((Tie::Address, 6379)));
+        assert_eq!(tie(&with_container(refused(), |c| c.named = true)), Some((Tie::Named, 6379)));
+    }
+
+    #[test]
+    fn a_paused_one_hangs() {
+        let file = with_container(on_server(mute(Speaks::Silent)), |c| {
+            c.status = "paused".to_owned();
+            publish(c, "0.0.0.0:6379");
+        });
+        assert_eq!(first(&file), Some(("hung", Band::Confirmed)));
+    }
+
+    #[test]
+    fn localhost_of_the_clients_container() {
+        let mut file = from_container(on_server(refused()), "back");
+        let mut dials = file.client.connect.get().cloned().unwrap();
+        dials[0].to = "127.0.0.1:6379".parse().unwrap();
+        file.client.connect = seen(dials);
+        let file = with_unit(file, "inactive", "dead", "success");
+        assert_eq!(
+            first(&file),
+            Some(("loopback-in-container", Band::Confirmed)),
+            "the host's units are not meant"
+        );
+        let with_redis =
+            with_container(file, |c| c.networks = vec![attached("back", "172.18.0.2", &["redis"])]);
+        let fix = crate::diagnosis::diagnose(&with_redis).causes[0].fix.clone().unwrap();
+        assert_eq!(fix.title, "dial redis://redis:6379");
+    }
+
+    #[test]
+    fn published_under_another_number() {
+        let file = with_container(on_server(refused()), |c| publish(c, "0.0.0.0:6380"));
+        assert_eq!(first(&file), Some(("wrong-port", Band::Confirmed)));
+    }
 }

@@ -108,6 +108,9 @@ impl Cause for NameNotFound {
                 "no resolver answered, so nobody said that the name does not exist",
             )];
         }
+        if containers::lone_name(case) {
+            return heard.iter().take(1).map(|r| Reason::weak("name", said(r))).collect();
+        }
         let error = name.error.as_deref().unwrap_or("no address");
         let mut reasons: Vec<Reason> = remarked(case, META.id).into_iter().collect();
         let known = dns_addresses(name);

@@ -331,6 +331,18 @@ impl Cause for NameOnOtherNetwork {
         let container = case.client.standing.get().is_some_and(|s| s.container.is_some());
         let fix = Fix::new(Risk::Advice, "dial by a name that exists where the client stands");
         Some(if container {
+            let fix = match case.client.standing.get().filter(|_| containers::lone_name(case)) {
+                Some(standing) => fix.run(
+                    "on the Docker host: see which container it is, and whether it runs",
+                    format!(
+                        "sudo nopong --from {} redis://{}:{}",
+                        sh(&format!("container:{}", standing.hostname)),
+                        sh(&case.ask.host),
+                        case.ask.port
+                    ),
+                ),
+                None => fix,
+            };
             fix.step("put client and Redis on one network: the same compose project, or an external network named by both")
                 .step("in Kubernetes, from another namespace: SERVICE.NAMESPACE.svc")
                 .step("see also whether the Redis container runs: the name of a crashed one does not resolve")

@@ -44,6 +44,9 @@ fn would_listen_on_loopback(case: &Case<'_>) -> Option<String> {
     if case.ask.unix.is_some() || dials_loopback(case) || !case.server_seen() || case.process().is_some() {
         return None;
     }
+    if containers::surely(case) {
+        return None;
+    }
     let config = case.config().filter(|c| c.pid.is_none() && c.file.is_some())?;
     config.value("bind").filter(|b| binds_loopback_only(b))?;
     directive(config, "bind")

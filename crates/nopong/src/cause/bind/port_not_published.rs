@@ -133,6 +133,14 @@ impl Cause for PortNotPublished {
         Some(match gap(case)? {
             Gap::Nothing(m) => {
                 let fix = Fix::new(Risk::Ask, format!("publish the port on {}", dialled.ip()));
+                let own = m.container.networks.iter().flat_map(|n| &n.addresses).next();
+                let fix = match own {
+                    Some(ip) => fix.run(
+                        "see that it answers at its own address, from this machine",
+                        format!("nopong redis://{}", SocketAddr::new(*ip, inside(&m))),
+                    ),
+                    None => fix,
+                };
                 let fix = containers::publish(fix, case, m.container, dialled, inside(&m));
                 if dials_loopback(case) {
                     fix.step("127.0.0.1 keeps it from other hosts; Docker's published ports pass by ufw and firewalld")

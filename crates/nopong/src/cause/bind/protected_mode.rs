@@ -80,7 +80,7 @@ fn in_container(case: &Case<'_>, c: &Container) -> Fix {
     let fix = match (&host, &c.folder, &c.service) {
         (Some(file), ..) => fix.step(format!("in {file}: requirepass with a long random value, and keep protected-mode yes")),
         (None, Some(folder), Some(service)) => fix.step(format!(
-            "in the compose file of {folder}, under services: {service}:\n+    command: [\"redis-server\", \"--requirepass\", \"${{REDIS_PASSWORD:?}}\"]"
+            "in the compose file of {folder}, to the service {service}:  + command: [\"redis-server\", \"--requirepass\", \"${{REDIS_PASSWORD:?}}\"]"
         )),
         _ => fix.step("start its server with --requirepass and a long random value"),
     };

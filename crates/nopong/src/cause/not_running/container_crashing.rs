@@ -52,7 +52,10 @@ impl Cause for ContainerCrashing {
     }
 
     fn weigh(&self, case: &Case<'_>) -> Vec<Reason> {
-        let Some(c) = crashing(case) else { return Vec::new() };
+        let Some(c) = crashing(case) else {
+            let says = "inside a container the name of one that does not run, or just died, does not resolve";
+            return Vec::from_iter(containers::lone_name(case).then(|| Reason::strong("name", says)));
+        };
         let mut reasons = vec![Reason::confirms("container", says(c))];
         if let Some(error) = &c.error {
             reasons.push(Reason::strong("container", format!("the engine says: {error}")));
@@ -121,6 +124,24 @@ mod tests {
             publish(c, "0.0.0.0:6379");
         });
         assert_eq!(first(&file), Some(("oom-killed", Band::Confirmed)));
+    }
+
+    #[test]
+    fn possible_for_a_name_inside_docker_without_the_engines_word() {
+        use crate::evidence::client::{DnsAnswer, Name, Resolver, Standing};
+        let mut file = client("redis", 6379);
+        let docker =
+            Resolver { server: "127.0.0.11:53".parse().unwrap(), answer: DnsAnswer::NxDomain, took_ms: 1.0 };
+        let error = Some("EAI_NONAME".to_owned());
+        file.client.name =
+            seen(Name { asked: "redis".to_owned(), error, resolvers: vec![docker], ..Name::default() });
+        let container = Some("a Docker container".to_owned());
+        file.client.standing = seen(Standing { container, ..Standing::default() });
+        let causes = crate::diagnosis::diagnose(&file).causes;
+        let ids: Vec<_> = causes.iter().map(|f| f.cause.meta().id).collect();
+        assert_eq!(ids[0], "name-on-other-network");
+        assert!(ids.contains(&"container-crashing") && ids.contains(&"container-stopped"), "{ids:?}");
+        assert!(causes.iter().all(|f| f.band != Band::Confirmed));
     }
 
     #[test]

@@ -92,6 +92,10 @@ impl Cause for ContainerStopped {
                 format!("{}, and no other Redis is here", says(meant.container)),
             )];
         }
+        if containers::lone_name(case) {
+            let says = "inside a container the name of one that does not run does not resolve";
+            return vec![Reason::strong("name", says)];
+        }
         no_engine(case).map(|what| vec![Reason::strong("container", what)]).unwrap_or_default()
     }
 

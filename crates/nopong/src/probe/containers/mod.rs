@@ -66,6 +66,12 @@ fn look_with(request: &Request, file: &mut CaseFile, own: Option<&str>) {
                 Seen::Yes(crate::evidence::Fact { value: container, took_ms: fact.took_ms, by_hand });
         }
     }
+    // The log of a server in a container is the container's, and read with it.
+    let read = seen.get().is_some_and(|(_, c)| c.found.iter().any(|c| c.runs() && !c.log.is_empty()));
+    let inside = file.server.process.get().is_some_and(|p| p.iter().any(|p| p.container.is_some()));
+    if read && inside && matches!(file.server.log.why(), Some(Why::Missing { .. })) {
+        file.server.log = Seen::not_applicable("it runs in a container, whose log is read with it");
+    }
     file.server.container = match seen {
         Seen::Yes(fact) if fact.value.1.found.is_empty() && !concerns(request, file, own) => {
             Seen::not_applicable("none of this machine's bears the target's name or address")
