@@ -1,8 +1,8 @@
 """AWS without AWS: moto's EC2 server on loopback, the real AWS CLI, and nopong between them.
 
 Each situation is a VPC of its own with a client and a server. The client's network namespace has a route to the server
-behind which nobody answers, as when a group drops; nopong looks from there and asks the CLI. Where it names a missing
-rule, its own command is run, and nopong must then rule the cloud out.
+behind which nobody answers, as when a group drops; nopong looks from there, and asks the CLI or is given what it listed.
+Where it names a missing rule, its own command is run, and nopong must then rule the cloud out.
 
     VENV/bin/python aws.py NOPONG [PART…]        (run by `lab cloud`)
 """
@@ -14,15 +14,13 @@ import shlex
 import subprocess
 import sys
 import tempfile
-import time
 
 import boto3
 from moto.server import ThreadedMotoServer
 
+from bench import CAUSE, KEY, SECRET, Tally, dial_from, judged, look, namespace
+
 BIN = os.path.dirname(sys.executable)
-KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
-NETNS = f"nopong-cloud-{os.getpid()}"
-CAUSE = "cloud-firewall-blocks"
 ALL = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
 
 
@@ -32,10 +30,6 @@ def tcp(first, last=None, **ends):
 
 def cidr(*blocks):
     return {"IpRanges": [{"CidrIp": b} for b in blocks]}
-
-
-def ip(*words):
-    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
 
 
 class World:
@@ -268,41 +262,13 @@ def client_of_another_network(w):
     return Want("unproven", [w.redis], ["192.168.77.5/32"], w.server, "192.168.77.5", False)
 
 
+# nopong runs the CLI itself; for the others the CLI's listings were saved before.
+THROUGH_THE_TOOL = (
+    no_ingress_rule, prefix_list_with_the_client, prefix_list_without_the_client, ipv6_dialled_and_rules_for_ipv4,
+    acl_lets_no_answers_out, allowed_all_over, nobody_has_the_address, public_address_and_rules_for_private_ones)
+
 SITUATIONS = [v for v in list(globals().values()) if callable(v) and getattr(v, "__code__", None)
               and v.__code__.co_varnames[:1] == ("w",) and v.__code__.co_argcount == 1]
-
-
-def namespace():
-    ip("netns", "add", NETNS)
-    ip("-n", NETNS, "link", "set", "lo", "up")
-    # What leaves by one end comes in at the other, for a MAC address that nobody has: silence.
-    ip("-n", NETNS, "link", "add", "out", "type", "veth", "peer", "name", "void")
-    for end in ("out", "void"):
-        ip("-n", NETNS, "link", "set", end, "up")
-
-
-def dial_from(source, target):
-    length = 128 if ":" in source else 32
-    ip("-n", NETNS, "addr", "replace", f"{source}/{length}", "dev", "out", *(["nodad"] if length > 32 else []))
-    ip("-n", NETNS, "route", "replace", f"{target}/{length}", "dev", "out", "src", source)
-    ip("-n", NETNS, "neigh", "replace", target, "lladdr", "02:00:00:00:00:99", "dev", "out")
-
-
-def look(nopong, target, environment, *cloud):
-    line = [nopong, "--from", f"netns:{NETNS}", "--timeout", "300ms", "--no-trace", "--format", "json",
-            *(w for c in cloud for w in ("--cloud", c)), f"redis://[{target}]" if ":" in target else f"redis://{target}"]
-    began = time.monotonic()
-    done = subprocess.run(line, capture_output=True, text=True, env=environment, timeout=120)
-    for secret in (KEY, SECRET):
-        assert secret not in done.stdout + done.stderr, "a key of the account was printed"
-    assert done.stdout, f"no report: {done.stderr}"
-    return json.loads(done.stdout), time.monotonic() - began
-
-
-def judged(report):
-    fact = next(e for e in report["evidence"] if e["id"] == "cloud")
-    assert fact["state"] == "seen", fact["says"]
-    return fact["data"][0]["verdicts"][0]
 
 
 def held(report, want):
@@ -339,7 +305,7 @@ def fixed(report, environment):
 
 
 def saved(ec2, folder):
-    """The listings as files: what `aws … >file` gives."""
+    """The same as they are now, by the library the CLI is made with."""
     paths = []
     for call, key in (("describe_network_interfaces", "NetworkInterfaces"), ("describe_security_groups", "SecurityGroups"),
                       ("describe_network_acls", "NetworkAcls")):
@@ -365,6 +331,18 @@ def refusals(nopong, environment, target):
     yield "no_endpoint", {**environment, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "endpoint cannot be reached"
 
 
+def beside_redis(nopong, environment, world):
+    """On the Redis host, which refuses: for another client the group stands behind that."""
+    world.ends()
+    report, took = look(nopong, world.server, environment, "aws", more=["--client", world.client])
+    behind = [c for c in report["behind"] if c["id"] == CAUSE]
+    if not report["evidence"] or report["causes"][0]["id"] == CAUSE:
+        return f"accused first: {report['causes'][0]['title']}", took
+    if not behind or behind[0]["band"] != "confirmed" or world.redis not in behind[0]["title"]:
+        return f"not behind: {behind or judged(report)}", took
+    return None, took
+
+
 def main():
     nopong, parts = sys.argv[1], sys.argv[2:]
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -377,52 +355,61 @@ def main():
         AWS_DEFAULT_REGION="eu-west-1", PATH=f"{BIN}:{os.environ['PATH']}")
     os.environ.update({k: v for k, v in environment.items() if k.startswith("AWS_")})
     ec2 = boto3.client("ec2")
-    failed, passed, times = 0, 0, []
-
-    def tell(name, fault, took):
-        nonlocal failed, passed
-        failed, passed = failed + bool(fault), passed + (not fault)
-        times.append(took)
-        print(f"{'FAIL' if fault else 'ok  '} cloud/aws/{name.replace('_', '-')}  {took:.1f} s{': ' + fault if fault else ''}", flush=True)
-
+    tally = Tally("aws", parts)
     try:
-        namespace()
-        number = 0
-        for number, situation in enumerate(SITUATIONS):
-            name = situation.__name__
-            if parts and not any(p in name.replace("_", "-") for p in parts):
-                continue
-            world = World(ec2, number)
-            want = situation(world)
-            target = want.target or world.server
-            dial_from(want.source or world.client, target)
-            fault, took = None, 0.0
-            try:
-                report, took = look(nopong, target, environment, "aws")
-                fault = held(report, want)
-                if not fault and want.verdict == "blocked" and want.fixable:
-                    fixed(report, environment)
-                    with tempfile.TemporaryDirectory() as folder:
-                        again, _ = look(nopong, target, environment, *saved(ec2, folder))
-                    if judged(again)["verdict"] != "allowed":
-                        fault = f"after its own fix: {judged(again)['because']}"
-            except (AssertionError, StopIteration, subprocess.SubprocessError) as e:
-                fault = f"{type(e).__name__} {e}"
-            tell(name, fault, took)
-        for name, other, words in refusals(nopong, environment, "10.100.2.20"):
-            if parts and not any(p in name.replace("_", "-") for p in parts):
-                continue
-            dial_from("10.100.1.10", "10.100.2.20")
-            report, took = look(nopong, "10.100.2.20", other, "aws")
-            fact = next(e for e in report["evidence"] if e["id"] == "cloud")
-            good = fact["state"] == "unknown" and words in fact["says"] and report["causes"][0]["band"] != "confirmed"
-            tell(name, None if good else f"{fact['state']}: {fact['says']}", took)
+        with namespace():
+            worlds = []
+            for number, situation in enumerate(SITUATIONS):
+                if tally.wants(situation.__name__):
+                    world = World(ec2, number)
+                    worlds.append((situation, world, situation(world)))
+            with tempfile.TemporaryDirectory() as folder:
+                listings = listed(environment, folder)
+                for situation, world, want in worlds:
+                    clouds = ["aws"] if situation in THROUGH_THE_TOOL else listings
+                    tally.judge(situation.__name__, lambda: situated(nopong, environment, ec2, world, want, clouds))
+            for name, other, words in refusals(nopong, environment, "10.100.2.20"):
+                if tally.wants(name):
+                    tally.judge(name, lambda: refused(nopong, other, words))
+            if tally.wants("beside_redis"):
+                world = World(ec2, len(SITUATIONS))
+                dial_from(world.server, world.client)
+                tally.judge("beside_redis", lambda: beside_redis(nopong, environment, world))
     finally:
-        subprocess.run(["ip", "netns", "del", NETNS], capture_output=True)
         server.stop()
-    longest = max(times, default=0.0)
-    print(f"cloud/aws: {passed} passed, {failed} failed; longest look {longest:.1f} s (three listings of the AWS CLI)")
-    return 1 if failed or not passed else 0
+    return tally.end("three listings of the AWS CLI")
+
+
+def listed(environment, folder):
+    """The CLI's listings as files."""
+    paths = []
+    for words in ("describe-network-interfaces", "describe-security-groups", "describe-network-acls"):
+        paths.append(os.path.join(folder, f"{words}.json"))
+        with open(paths[-1], "w") as file:
+            subprocess.run([f"{BIN}/aws", "ec2", words, "--output", "json"], stdout=file, env=environment, check=True)
+    return paths
+
+
+def situated(nopong, environment, ec2, world, want, clouds):
+    target = want.target or world.server
+    dial_from(want.source or world.client, target)
+    report, took = look(nopong, target, environment, *clouds)
+    fault = held(report, want)
+    if not fault and want.verdict == "blocked" and want.fixable:
+        fixed(report, environment)
+        with tempfile.TemporaryDirectory() as folder:
+            again, _ = look(nopong, target, environment, *saved(ec2, folder))
+        if judged(again)["verdict"] != "allowed":
+            fault = f"after its own fix: {judged(again)['because']}"
+    return fault, took
+
+
+def refused(nopong, environment, words):
+    dial_from("10.100.1.10", "10.100.2.20")
+    report, took = look(nopong, "10.100.2.20", environment, "aws")
+    fact = next(e for e in report["evidence"] if e["id"] == "cloud")
+    good = fact["state"] == "unknown" and words in fact["says"] and report["causes"][0]["band"] != "confirmed"
+    return (None if good else f"{fact['state']}: {fact['says']}"), took
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-//! A cloud's firewall without the cloud: moto's EC2 server and the real AWS CLI, in a Python environment of their own.
-//! The situations, and what nopong must say of them, are in `cloud/aws.py`.
+//! A cloud's firewall without the cloud: moto's EC2 server and the real AWS CLI, in a Python environment of their own;
+//! stand-ins for `gcloud` and `az`. The situations, and what nopong must say of them, are in `cloud/*.py`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,21 +14,29 @@ const PACKAGES: &[&str] = &["moto[ec2,server]==5.2.5", "awscli==1.46.3", "boto3=
 /// 480 MB from the package index.
 const INSTALL: Duration = Duration::from_secs(600);
 
-/// Runs the situations whose name has one of these parts.
+/// Runs the situations whose name has one of these parts: first those with stand-ins for the tools, then those of AWS.
 pub fn run(binary: &Path, filters: &[String]) -> Result<ExitCode, Fail> {
-    let required = std::env::var("LAB").is_ok_and(|v| v == "require");
-    let python = match environment() {
-        Ok(python) => python,
-        Err(why) => {
-            crate::say!("lab: clouds skipped, {why}");
-            return Ok(if required { ExitCode::FAILURE } else { ExitCode::SUCCESS });
-        }
-    };
     let binary = fs::canonicalize(binary).map_err(|e| format!("no nopong at {}: {e}", binary.display()))?;
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/cloud/aws.py");
-    let status = Command::new(&python).arg(script).arg(binary).args(filters).status();
-    let status = status.map_err(|e| format!("cannot start {}: {e}", python.display()))?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let ways = [
+        ("others.py", needs::find("python3").ok_or("there is no python3".to_owned())),
+        ("aws.py", environment()),
+    ];
+    let mut good = true;
+    for (name, python) in ways {
+        let python = match python {
+            Ok(python) => python,
+            Err(why) => {
+                crate::say!("lab: {name} skipped, {why}");
+                good &= std::env::var("LAB").as_deref() != Ok("require");
+                continue;
+            }
+        };
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("cloud").join(name);
+        // -B: no byte code beside the sources.
+        let status = Command::new(&python).arg("-B").arg(script).arg(&binary).args(filters).status();
+        good &= status.map_err(|e| format!("cannot start {}: {e}", python.display()))?.success();
+    }
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The environment's interpreter; the environment is made once for each set of packages.

@@ -21,6 +21,10 @@ pub const LARGEST: usize = 64 << 20;
 /// Ports that clients are answered on where nothing is known of the client: RFC 6056, and NAT gateways use all of them.
 const CLIENT_PORTS: (u16, u16) = (1024, 65535);
 
+/// Why rules that let a connection pass at the server's end prove nothing yet.
+const CLIENT_UNSEEN: &str =
+    "the client's interface is not among what was read, and may have rules of its own";
+
 /// What is known of the clouds' networks and rules.
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
@@ -145,8 +149,8 @@ fn judge(inventory: &Inventory, provider: Provider, connection: &Connection) -> 
     if guessed && verdict.verdict != Judged::Undecided {
         let anyone = judge_at(inventory, provider, connection, None);
         if anyone.verdict != verdict.verdict {
-            verdict.proven = false;
-            verdict.because.push_str(&format!(", if the cloud sees the client as {}", verdict.source));
+            let source = verdict.source.clone();
+            verdict.doubted(format!("something on the way may translate the client's address {source}"));
         }
     }
     verdict

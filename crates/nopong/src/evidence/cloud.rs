@@ -74,11 +74,19 @@ pub struct CloudVerdict {
     pub proven: bool,
     /// Why.
     pub because: String,
+    /// What keeps it from being proven.
+    pub doubt: Option<String>,
     /// The filters in the order in which packets meet them.
     pub filters: Vec<Filter>,
 }
 
 impl CloudVerdict {
+    /// Takes the proof away.
+    pub(crate) fn doubted(&mut self, why: impl Into<String>) {
+        self.proven = false;
+        self.doubt.get_or_insert(why.into());
+    }
+
     /// The filter that decides: the first that blocks.
     pub fn blocker(&self) -> Option<&Filter> {
         self.filters.iter().find(|f| f.verdict == Judged::Blocked)

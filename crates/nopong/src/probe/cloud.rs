@@ -37,6 +37,10 @@ pub(super) fn start(
     if needless && wanted.saved.is_empty() {
         return None;
     }
+    let mut wanted = wanted;
+    if let (true, Some(provider)) = (wanted.auto, by_name(&file.ask.host)) {
+        wanted.providers.retain(|p| *p == provider);
+    }
     let home = request.home.clone();
     let connections = connections(file, request.client, request.client_far.is_some());
     let thread = std::thread::Builder::new().name("cloud".to_owned());
@@ -44,11 +48,26 @@ pub(super) fn start(
         // The tools need the network of whoever started us, not that of the place looked from.
         Ok(connections) => match home.map_or(Ok(()), |h| h.return_to()) {
             Ok(()) => look(&wanted, &connections),
-            Err(why) => Seen::unknown(why, Duration::ZERO, by_hand(&wanted)),
+            Err(why) => Seen::unknown(why, Duration::ZERO, by_hand(wanted.providers.first())),
         },
         Err(because) => Seen::not_applicable(because),
     };
     thread.spawn(look).ok()
+}
+
+/// The cloud that a name is of: the other tools need not be asked.
+fn by_name(host: &str) -> Option<Provider> {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let of = |ends: &[&str]| ends.iter().any(|e| host.ends_with(e));
+    if of(&[".amazonaws.com", ".compute.internal", ".ec2.internal"]) {
+        Some(Provider::Aws)
+    } else if of(&[".google.internal", ".googleusercontent.com", ".cloud.google.com"]) {
+        Some(Provider::Gcp)
+    } else if of(&[".windows.net", ".azure.com", ".azure.net", ".cloudapp.net"]) {
+        Some(Provider::Azure)
+    } else {
+        None
+    }
 }
 
 /// The connections to be judged: the dials made from here, or those of `--client`.
@@ -62,13 +81,15 @@ fn connections(file: &CaseFile, client: Option<IpAddr>, far: bool) -> Result<Vec
         let Some(client) = client else {
             return Err("the connection does not leave this machine; --client judges another host's");
         };
-        // Seen from outside, the Redis host is at its own addresses.
-        let own: Vec<IpAddr> = match file.server.address.get() {
-            Some(seen) => seen.iter().map(|a| a.address).collect(),
-            None if far => Vec::new(),
-            None => sys::net::own_addresses(),
-        };
-        servers.extend(own.into_iter().filter(|a| !a.is_loopback()));
+        // Dialled by loopback: seen from outside, the Redis host is at its own addresses.
+        if servers.is_empty() {
+            let own: Vec<IpAddr> = match file.server.address.get() {
+                Some(seen) => seen.iter().map(|a| a.address).collect(),
+                None if far => Vec::new(),
+                None => sys::net::own_addresses(),
+            };
+            servers.extend(own.into_iter().filter(|a| !a.is_loopback()));
+        }
         servers.retain(|s| s.is_ipv4() == client.is_ipv4());
     }
     if servers.is_empty() {
@@ -134,7 +155,8 @@ fn look(wanted: &Wanted, connections: &[Connection]) -> Seen<Vec<Cloud>> {
         clouds.retain(|c| decides(c) || c.verdicts.iter().any(|v| v.server.is_some()));
         failed.clear();
     }
-    let hand = by_hand(wanted);
+    let first = failed.first().map(|(p, _)| *p).or(clouds.first().map(|c| c.provider));
+    let hand = by_hand(first.or(wanted.providers.first().copied()).as_ref());
     if clouds.is_empty() {
         let why = match failed.into_iter().next() {
             Some((_, why)) => why,
@@ -154,8 +176,7 @@ fn look(wanted: &Wanted, connections: &[Connection]) -> Seen<Vec<Cloud>> {
 }
 
 /// What the reader can run, also on another machine that has the tool.
-fn by_hand(wanted: &Wanted) -> String {
-    let provider = wanted.providers.first().copied().filter(|_| !wanted.auto);
+fn by_hand(provider: Option<&Provider>) -> String {
     match provider {
         Some(Provider::Gcp) => "gcloud compute instances list --format=json >i.json; gcloud compute firewall-rules list --format=json >f.json; nopong --cloud i.json --cloud f.json …",
         Some(Provider::Azure) => "az network nic list >n.json; az network nsg list >g.json; az network vnet list >v.json; nopong --cloud n.json --cloud g.json --cloud v.json …",
@@ -166,9 +187,18 @@ fn by_hand(wanted: &Wanted) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::connections;
+    use super::{by_name, connections};
     use crate::cause::testing::{on_server, timed_out};
     use crate::cloud::Source;
+    use crate::evidence::cloud::Provider;
+
+    #[test]
+    fn a_name_tells_the_cloud() {
+        assert_eq!(by_name("c1.x.0001.euw1.cache.amazonaws.com."), Some(Provider::Aws));
+        assert_eq!(by_name("redis-1.c.shop.internal"), None);
+        assert_eq!(by_name("shop.redis.cache.windows.net"), Some(Provider::Azure));
+        assert_eq!(by_name("10.0.0.5"), None);
+    }
 
     #[test]
     fn the_dial_is_judged_as_made_and_another_clients_as_asked() {

@@ -104,10 +104,10 @@ fn stays_here(case: &Case<'_>) -> bool {
 fn by_rules(case: &Case<'_>) -> Vec<Reason> {
     if let Some((cloud, verdict)) = blocked(case, true) {
         let says = format!("{}: {}", cloud.provider.name(), verdict.because);
-        let mut reasons = vec![if verdict.proven {
-            Reason::confirms("cloud", says)
-        } else {
-            Reason::strong("cloud", says)
+        let mut reasons = vec![match &verdict.doubt {
+            None if verdict.proven => Reason::confirms("cloud", says),
+            None => Reason::strong("cloud", says),
+            Some(doubt) => Reason::strong("cloud", format!("{says}; but {doubt}")),
         }];
         if let Some(server) = &verdict.server {
             reasons.push(Reason::weak("cloud", format!("{} is {server} there", verdict.destination)));

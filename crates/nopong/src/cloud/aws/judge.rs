@@ -127,12 +127,11 @@ fn between(
     filters.extend(back);
     let mut verdict = conclude(filters, seen, client_at.map(Interface::named), Some(server.named()));
     if verdict.verdict == Judged::Allowed && server.hands_on() {
-        verdict.proven = false;
-        verdict.because.push_str(&format!("; what stands behind {} is not known", server.named()));
+        verdict.doubted(format!("what stands behind {} is not known", server.named()));
     }
     // A private client that is none of the interfaces here may have filters at its own end.
     if verdict.verdict == Judged::Allowed && client_at.is_none() && !seen.is_public() {
-        verdict.proven = false;
+        verdict.doubted(crate::cloud::CLIENT_UNSEEN);
     }
     verdict
 }

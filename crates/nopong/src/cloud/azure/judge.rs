@@ -117,7 +117,7 @@ pub(in crate::cloud) fn judge(
         }
     }
     if verdict.verdict == Judged::Allowed && from.is_none() && !seen.is_public() {
-        verdict.proven = false;
+        verdict.doubted(crate::cloud::CLIENT_UNSEEN);
     }
     verdict
 }

@@ -111,14 +111,13 @@ pub(in crate::cloud) fn judge(
     let ends = std::iter::once(at).chain(near.map(|(_, c)| c));
     let unseen = ends.map(|i| &i.network).find(|n| inventory.effective_of(n).is_none());
     if let (Some(network), Judged::Allowed | Judged::Blocked) = (unseen, verdict.verdict) {
-        verdict.proven = false;
-        verdict.because.push_str(&format!(
-            "; firewall policies above it were not read (gcloud compute networks get-effective-firewalls {} --format=json)",
-            crate::cause::common::sh(last(network))
+        verdict.doubted(format!(
+            "firewall policies above network {} were not read (gcloud compute networks get-effective-firewalls)",
+            shown(last(network))
         ));
     }
     if verdict.verdict == Judged::Allowed && near.is_none() && !seen.is_public() {
-        verdict.proven = false;
+        verdict.doubted(crate::cloud::CLIENT_UNSEEN);
     }
     verdict
 }

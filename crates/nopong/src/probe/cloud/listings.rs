@@ -81,10 +81,11 @@ pub(super) fn read(provider: Provider, connections: &[Connection]) -> Result<Vec
     if unread.is_empty() {
         inventory.complete(provider);
     }
-    for words in further(provider, &inventory, connections) {
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let answer = tool.run(&words).and_then(|bytes| tool.add(&mut inventory, &words, &bytes));
-        if let Err(why) = answer {
+    let more = further(provider, &inventory, connections);
+    let more: Vec<Vec<&str>> = more.iter().map(|words| words.iter().map(String::as_str).collect()).collect();
+    let more: Vec<&[&str]> = more.iter().map(Vec::as_slice).collect();
+    for (words, answer) in tool.ask(&more) {
+        if let Err(why) = answer.and_then(|bytes| tool.add(&mut inventory, &words, &bytes)) {
             unread.push(format!("{}: {why}", words.join(" ")));
         }
     }
