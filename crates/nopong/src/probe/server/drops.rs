@@ -75,7 +75,7 @@ const LONGEST: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub(in crate::probe) struct DropWatch {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Vec<Event>>,
+    thread: Option<JoinHandle<Vec<Event>>>,
     started: Instant,
 }
 
@@ -118,23 +118,36 @@ impl DropWatch {
         is_ready
             .recv_timeout(LIMIT * 4)
             .map_err(|_| Why::TimedOut { after_ms: 4 * LIMIT.as_millis() as u64 })??;
-        Ok(Self { stop, thread, started: sys::now() })
+        Ok(Self { stop, thread: Some(thread), started: sys::now() })
     }
 
     /// Ends it: the reasons that these SYNs met, which came in at those times.
-    pub(in crate::probe) fn finish(self, came: &[Duration]) -> Seen<Drops> {
-        self.stop.store(true, Ordering::Relaxed);
+    pub(in crate::probe) fn finish(mut self, came: &[Duration]) -> Seen<Drops> {
         let took = self.started.elapsed();
-        let reasons = match self.thread.join() {
-            Ok(events) if events.len() <= EVENTS_MAX => met(&events, came, took),
-            Ok(_) => BTreeMap::new(),
-            Err(_) => return Seen::unknown(Why::Panicked, took, BY_HAND),
+        let reasons = match self.end() {
+            Some(events) if events.len() <= EVENTS_MAX => met(&events, came, took),
+            Some(_) => BTreeMap::new(),
+            None => return Seen::unknown(Why::Panicked, took, BY_HAND),
         };
         if reasons.is_empty() {
             let what = "the trace shows no drop that is surely of our packets".to_owned();
             return Seen::unknown(Why::Garbled { what }, took, BY_HAND);
         }
         Seen::yes(Drops { reasons }, took, BY_HAND)
+    }
+}
+
+impl DropWatch {
+    fn end(&mut self) -> Option<Vec<Event>> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take()?.join().ok()
+    }
+}
+
+/// A watch that nobody asks still takes its trace instance with it.
+impl Drop for DropWatch {
+    fn drop(&mut self) {
+        drop(self.end());
     }
 }
 
@@ -194,6 +207,14 @@ fn reasons(trace: &str, protocol: u16) -> BTreeMap<String, u32> {
 mod tests {
     use super::{event, look, met, reasons};
     use std::time::Duration;
+
+    #[test]
+    fn a_watch_leaves_no_instance_behind() {
+        drop(super::DropWatch::start());
+        let left = crate::sys::list("/sys/kernel/tracing/instances", 100).unwrap_or_default();
+        let ours = format!("nopong-{}-machine", std::process::id());
+        assert!(!left.iter().any(|name| name.to_string_lossy() == ours));
+    }
 
     #[test]
     fn a_drop_is_ours_when_it_follows_each_of_our_syns() {
