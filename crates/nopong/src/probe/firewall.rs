@@ -255,7 +255,29 @@ fn dialled(file: &CaseFile) -> Vec<(Option<IpAddr>, SocketAddr)> {
     let from = |d: &Dial| d.from.map(|f| f.ip()).filter(|f| !f.is_unspecified());
     // The routes of another machine than the client's tell nothing of the client's address.
     let guessed = |d: &Dial| if file.server.syn == Seen::NotRun { source_for(file, d.to.ip()) } else { None };
-    dials.iter().map(|d| (from(d).or_else(|| guessed(d)), d.to)).collect()
+    let came = |d: &Dial| match translated(file) {
+        Some(clients) => {
+            if let [only] = clients.as_slice() {
+                Some(*only)
+            } else {
+                None
+            }
+        }
+        None => from(d).or_else(|| guessed(d)),
+    };
+    dials.iter().map(|d| (came(d), d.to)).collect()
+}
+
+/// The clients' addresses as the Redis host's wire shows them, where none of our SYNs came in there as it was sent, but some that
+/// may be ours: an address was translated on the way, and the rules meet the new one.
+fn translated(file: &CaseFile) -> Option<Vec<IpAddr>> {
+    let came: Vec<_> = file.server.syn.get()?.target.iter().filter(|h| h.syn_in > 0).collect();
+    (!came.is_empty() && !came.iter().any(|h| h.ours)).then(|| {
+        let mut clients: Vec<IpAddr> = came.iter().map(|h| h.client.ip()).collect();
+        clients.sort_unstable();
+        clients.dedup();
+        clients
+    })
 }
 
 /// A dial that was refused at once leaves no source behind: the address of the interface the route names.
