@@ -30,14 +30,23 @@ pub(super) enum What {
     Again,
     /// A RST came.
     Reset,
+    /// The application was told of an error; of which socket, only its ports tell.
+    Error {
+        /// Its local port.
+        port: u16,
+        /// Whom it dialled.
+        to: SocketAddr,
+        /// The errno.
+        errno: i32,
+    },
     /// It is established.
     Opened,
-    /// It ended before it was established: in a softirq, and with a local port.
+    /// It ended before it was established.
     Ended {
         /// The network or a timer ended it, not the application.
         softirq: bool,
-        /// It had got a local port.
-        port: bool,
+        /// Its local port; 0 when it had got none.
+        port: u16,
     },
     /// The other side closed it.
     Closed,
@@ -70,6 +79,8 @@ struct Open {
 #[derive(Debug, Default)]
 pub(super) struct Follow {
     open: HashMap<u64, Open>,
+    /// Errors that were told and not yet put to a socket, with their time.
+    errors: HashMap<(u16, SocketAddr), (Duration, i32)>,
     /// The lines.
     pub(super) table: Table,
     began: Duration,
@@ -101,16 +112,23 @@ impl Follow {
                 if let Some(before) = self.open.insert(event.socket, open)
                     && before.opened.is_none()
                 {
-                    // Its end was not seen: the event was lost.
-                    self.note(before.place, Outcome::Failed, before.syn, at, live);
+                    // Its end was not seen, the event was lost: nothing is known, and nobody accused.
+                    self.note(before.place, Outcome::Pending, before.syn, at, live);
                 }
             }
+            return;
+        }
+        if let What::Error { port, to, errno } = event.what {
+            if self.errors.len() >= SOCKETS_MAX {
+                self.errors.clear();
+            }
+            self.errors.insert((port, to), (at, errno));
             return;
         }
         let Some(open) = self.open.get_mut(&event.socket) else { return };
         let (place, syn, opened) = (open.place, open.syn, open.opened);
         let outcome = match event.what {
-            What::Syn { .. } => return,
+            What::Syn { .. } | What::Error { .. } => return,
             What::Again => {
                 open.last_syn = at;
                 return;
@@ -124,14 +142,23 @@ impl Follow {
                 self.note(place, Outcome::Connected, syn, at, live);
                 return;
             }
-            What::Ended { softirq, port } => match (open.reset, softirq, port) {
-                (true, ..) => Outcome::Refused,
-                (false, false, false) => Outcome::NoLocalPort,
-                (false, false, true) if at.saturating_sub(syn) < PATIENCE => Outcome::GivenUp,
-                (false, false, true) => Outcome::TimedOut,
-                (false, true, _) if at.saturating_sub(open.last_syn) >= LAST_SYN => Outcome::TimedOut,
-                (false, true, _) => Outcome::Unreachable,
-            },
+            What::Ended { softirq, port } => {
+                let to = self.table.line(place).map(|l| l.to);
+                // An error from before this connect was of another socket.
+                let error =
+                    to.and_then(|to| self.errors.remove(&(port, to))).filter(|(told, _)| *told >= syn);
+                match (open.reset, error, softirq, port) {
+                    (true, ..) | (_, Some((_, nix::libc::ECONNREFUSED)), ..) => Outcome::Refused,
+                    (_, Some((_, nix::libc::ETIMEDOUT)), ..) => Outcome::TimedOut,
+                    (_, Some(_), ..) => Outcome::Unreachable,
+                    (_, None, false, 0) => Outcome::NoLocalPort,
+                    (_, None, false, _) if at.saturating_sub(syn) < PATIENCE => Outcome::GivenUp,
+                    (_, None, false, _) => Outcome::TimedOut,
+                    // Kernels before 5.14 do not tell the error.
+                    (_, None, true, _) if at.saturating_sub(open.last_syn) >= LAST_SYN => Outcome::TimedOut,
+                    (_, None, true, _) => Outcome::Unreachable,
+                }
+            }
             What::Closed | What::Gone => {
                 let by_peer = event.what == What::Closed || open.reset;
                 let soon = opened.is_some_and(|opened| at.saturating_sub(opened) < AT_ONCE);
@@ -161,11 +188,12 @@ impl Follow {
         }
     }
 
-    /// The look is over: what waits for an answer is pending, or has waited longer than one SYN takes.
-    pub(super) fn end(mut self, at: Duration) -> Table {
+    /// The look is over: what waits for an answer is pending, or has waited longer than one SYN takes; where events were
+    /// lost, the answer may be among them.
+    pub(super) fn end(mut self, at: Duration, lost: u64) -> Table {
         for open in std::mem::take(&mut self.open).into_values().filter(|o| o.opened.is_none()) {
             let waited = at.saturating_sub(open.syn);
-            let outcome = if waited >= LAST_SYN { Outcome::TimedOut } else { Outcome::Pending };
+            let outcome = if waited >= LAST_SYN && lost == 0 { Outcome::TimedOut } else { Outcome::Pending };
             self.table.note(open.place, outcome, waited, at.saturating_sub(self.began));
         }
         self.table
@@ -188,14 +216,16 @@ mod tests {
             let event = Event { at: Duration::from_millis(*ms), socket: 1, what: *what };
             follow.take(event, &mut who, &mut |_| {});
         }
-        let lines = follow.end(Duration::from_millis(end)).finish();
+        let lines = follow.end(Duration::from_millis(end), 0).finish();
         assert_eq!(lines[0].attempts, 1);
         lines[0].outcomes.clone().into_iter().collect()
     }
 
     #[test]
     fn what_becomes_of_a_connect() {
-        let ended = |softirq, port| What::Ended { softirq, port };
+        let ended = |softirq, port| What::Ended { softirq, port: if port { 40000 } else { 0 } };
+        let to = "10.0.0.5:6379".parse().expect("address");
+        let error = |errno| What::Error { port: 40000, to, errno };
         let one = |outcome| vec![(outcome, 1)];
         assert_eq!(outcomes(&[(1, What::Opened)], 9), one(Outcome::Connected));
         assert_eq!(outcomes(&[(1, What::Reset), (1, ended(true, true))], 9), one(Outcome::Refused));
@@ -207,6 +237,15 @@ mod tests {
         assert_eq!(outcomes(&[(2000, ended(false, true))], 9), one(Outcome::TimedOut));
         assert_eq!(outcomes(&[(3, ended(false, true))], 9), one(Outcome::GivenUp));
         assert_eq!(outcomes(&[(0, ended(false, false))], 9), one(Outcome::NoLocalPort));
+        // The kernel's own word goes before what the times suggest.
+        let unreachable = error(nix::libc::EHOSTUNREACH);
+        assert_eq!(outcomes(&[(1, unreachable), (2, ended(false, true))], 9), one(Outcome::Unreachable));
+        let late = error(nix::libc::ETIMEDOUT);
+        assert_eq!(outcomes(&[(9, late), (9, ended(true, true))], 9), one(Outcome::TimedOut));
+        assert_eq!(
+            outcomes(&[(1, error(nix::libc::ECONNREFUSED)), (1, ended(true, true))], 9),
+            one(Outcome::Refused)
+        );
         assert_eq!(outcomes(&[], 9), one(Outcome::Pending));
         assert_eq!(outcomes(&[], 1500), one(Outcome::TimedOut));
     }

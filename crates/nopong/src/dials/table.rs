@@ -27,7 +27,7 @@ pub enum Outcome {
     GivenUp,
     /// It ended without a connection; a sample does not show how.
     Failed,
-    /// No answer yet when the look ended.
+    /// No answer yet when the look ended, or its end was lost.
     Pending,
 }
 
@@ -69,9 +69,9 @@ impl Outcome {
             Self::Unreachable => "unreachable (an ICMP error)",
             Self::ClosedAtOnce => "closed at once by the other side",
             Self::NoLocalPort => "no local port left",
-            Self::GivenUp => "given up before an answer",
+            Self::GivenUp => "closed by itself before an answer",
             Self::Failed => "failed, how was not seen",
-            Self::Pending => "not answered yet",
+            Self::Pending => "no answer seen",
         }
     }
 

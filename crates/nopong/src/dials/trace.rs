@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 const STATE: &str = "sock/inet_sock_set_state";
 const RESET: &str = "tcp/tcp_receive_reset";
 const AGAIN: &str = "tcp/tcp_retransmit_skb";
+/// Linux 5.14 and newer.
+const ERROR: &str = "sock/inet_sk_error_report";
 /// States (include/net/tcp_states.h).
 const ESTABLISHED: u64 = 1;
 const SYN_SENT: u64 = 2;
@@ -54,8 +56,9 @@ pub(super) fn watch(
     let mut people = People::default();
     let mut follow = Follow::new(began);
     sample::held(wanted, &mut people, &mut follow.table);
-    let mut recorder = ring::Recorder::start("dials", &[(STATE, &state), (RESET, &other), (AGAIN, &other)])
-        .map_err(failed)?;
+    let mut recorder =
+        ring::Recorder::start("dials", &[(STATE, &state), (RESET, &other), (AGAIN, &other), (ERROR, &other)])
+            .map_err(failed)?;
     let end = started + length;
     let mut waiting: Vec<Event> = Vec::new();
     loop {
@@ -79,7 +82,7 @@ pub(super) fn watch(
     take(&mut recorder, wanted, sys::now() + Duration::from_secs(1), &mut people, &mut waiting);
     settle(&mut waiting, Duration::MAX, &mut people, &mut follow, live, &recorder);
     let lost = recorder.lost();
-    Ok((follow.end(clock()), lost))
+    Ok((follow.end(clock(), lost), lost))
 }
 
 /// Sleeps; true when a signal came.
@@ -149,9 +152,7 @@ fn event(record: &ring::Record<'_>, wanted: &Wanted) -> Option<Event> {
                     }
                     What::Syn { to, tid: record.tid }
                 }
-                (SYN_SENT, CLOSE) => {
-                    What::Ended { softirq: record.softirq, port: record.number("sport")? != 0 }
-                }
+                (SYN_SENT, CLOSE) => What::Ended { softirq: record.softirq, port: local_port(record)? },
                 // SYN_SENT to SYN_RECV is a simultaneous open, which ends here or there as well.
                 (SYN_SENT, _) => What::Opened,
                 (ESTABLISHED, CLOSE_WAIT) => What::Closed,
@@ -160,9 +161,18 @@ fn event(record: &ring::Record<'_>, wanted: &Wanted) -> Option<Event> {
             }
         }
         1 => What::Reset,
-        _ => What::Again,
+        2 => What::Again,
+        _ => {
+            let errno = i32::from_ne_bytes(record.bytes("error")?.try_into().ok()?);
+            let what = What::Error { port: local_port(record)?, to: remote(record)?, errno };
+            return Some(Event { at: Duration::from_nanos(record.at_ns), socket: 0, what });
+        }
     };
     Some(Event { at: Duration::from_nanos(record.at_ns), socket: record.number("skaddr")?, what })
+}
+
+fn local_port(record: &ring::Record<'_>) -> Option<u16> {
+    u16::try_from(record.number("sport")?).ok()
 }
 
 /// The address dialled, an IPv4 address as such.

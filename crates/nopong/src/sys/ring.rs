@@ -72,7 +72,8 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Starts recording events (`sock/inet_sock_set_state`) with their filters. Everything is to be done on the calling
+    /// Starts recording events (`sock/inet_sock_set_state`) with their filters. The first must exist; of the others, those
+    /// that this kernel has. Everything is to be done on the calling
     /// thread, which is best one of its own: it may get its own mount namespace.
     pub fn start(purpose: &str, events: &[(&str, &str)]) -> std::io::Result<Self> {
         let instance = Instance::new(purpose)?;
@@ -88,8 +89,12 @@ impl Recorder {
         // Older kernels (before 5.0) have no such file and wake at any event.
         drop(instance.set("buffer_percent", "0"));
         let mut layouts = BTreeMap::new();
-        for (place, (event, filter)) in events.iter().enumerate() {
-            let dir = format!("events/{event}");
+        let known = |(place, (event, _)): &(usize, &(&str, &str))| {
+            *place == 0 || instance.dir.join("events").join(event).is_dir()
+        };
+        let events: Vec<_> = events.iter().enumerate().filter(known).collect();
+        for (place, (event, filter)) in &events {
+            let (place, dir) = (*place, format!("events/{event}"));
             let format = super::read_text(instance.dir.join(&dir).join("format"), 64 << 10)?;
             let (id, fields) = layout(&format).ok_or(std::io::ErrorKind::InvalidData)?;
             layouts.insert(id, (place, fields));
@@ -99,7 +104,7 @@ impl Recorder {
         for cpu in cpus {
             pipes.push((cpu, instance.pipe(&format!("per_cpu/cpu{cpu}/trace_pipe_raw"))?));
         }
-        for (event, _) in events {
+        for (_, (event, _)) in &events {
             instance.set(&format!("events/{event}/enable"), "1")?;
         }
         let kb = super::read_text(instance.dir.join("buffer_subbuf_size_kb"), 40).ok();
