@@ -1,7 +1,7 @@
 //! Which look would move the ranking most: the facts that undecided causes say would settle them, weighed by
 //! the probability at stake.
 
-use super::{Band, Case, Finding, Next};
+use super::{Band, Case, Finding, Next, Symptom};
 use crate::cause::common::{sh, url};
 use crate::evidence::ends::Place;
 use crate::evidence::{Seen, Side, Why};
@@ -59,9 +59,10 @@ pub(super) fn next(case: &Case<'_>, causes: &[Finding]) -> Vec<Next> {
             proposals.push((worth, Next { says: item.says, command: by_hand }));
         }
     }
-    if let Some(proposal) = in_cluster(case, &target) {
+    let of_cluster: Vec<Next> = mesh(case).into_iter().chain(in_cluster(case, &target)).collect();
+    if !of_cluster.is_empty() {
         // It dials, and it looks from both ends: what is asked of the Redis host's side is in it.
-        return std::iter::once(proposal).chain(proposals.into_iter().map(|(_, n)| n)).take(SHOWN).collect();
+        return of_cluster.into_iter().chain(proposals.into_iter().map(|(_, n)| n)).take(SHOWN).collect();
     }
     if on_server > 0.0 {
         let host = crate::text::shown_str(&case.ask.host, 100);
@@ -87,6 +88,21 @@ pub(super) fn next(case: &Case<'_>, causes: &[Finding]) -> Vec<Next> {
     }
     proposals.sort_by(|a, b| b.0.total_cmp(&a.0));
     proposals.into_iter().take(SHOWN).map(|(_, n)| n).collect()
+}
+
+/// A mesh that takes its own mutual TLS alone ends connections of clients outside of it. That is possible, no more: a
+/// PeerAuthentication may leave the port out, and the server's pod may have no sidecar.
+fn mesh(case: &Case<'_>) -> Option<Next> {
+    let k8s = case.client.kubernetes.get()?;
+    let strict = k8s.strict_mtls.first()?;
+    let ended = matches!(case.symptom, Symptom::Reset | Symptom::Closed | Symptom::Silent);
+    let outside = k8s.client_pod().is_some_and(|p| p.containers.iter().all(|c| c.name != "istio-proxy"));
+    (ended && outside).then(|| Next {
+        says: format!(
+            "see whether Istio wants mutual TLS of its own there: PeerAuthentication {strict} is STRICT, and the client has no sidecar"
+        ),
+        command: format!("kubectl get peerauthentication -n {} -o yaml", sh(&strict.namespace)),
+    })
 }
 
 /// The same look from the pods themselves, where the cluster told which they are and nobody stood in them.
@@ -131,6 +147,23 @@ mod tests {
         let next = diagnose(&file).next;
         let wanted = "nopong --sudo --from ssh:app1 --server ssh:db redis://10.0.0.5:6379";
         assert!(next.iter().any(|n| n.command == wanted), "{next:?}");
+    }
+
+    #[test]
+    fn a_strict_mesh_is_proposed_to_a_client_without_a_sidecar() {
+        use crate::cause::testing::{in_cluster, mute, pod, service};
+        let look = |client: &str| {
+            let mut file = mute(crate::evidence::client::Speaks::Closed);
+            file.ask.host = "redis.prod.svc".to_owned();
+            let mut objects = service("prod", true);
+            objects.extend([pod("prod", "redis-0", "redis", true), pod("web", "worker-1", client, true)]);
+            objects
+                .push(serde_json::json!({"apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication",
+                "metadata": {"name": "default", "namespace": "prod"}, "spec": {"mtls": {"mode": "STRICT"}}}));
+            let next = diagnose(&in_cluster(file, &serde_json::json!(objects))).next;
+            next.iter().any(|n| n.says.contains("PeerAuthentication prod/default"))
+        };
+        assert!(look("worker") && !look("istio-proxy"));
     }
 
     #[test]

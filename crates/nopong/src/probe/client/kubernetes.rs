@@ -241,6 +241,10 @@ impl Asking<'_> {
                 paths.push(in_ns("", &key.namespace, core, &one));
             }
         }
+        if let Some(means) = means {
+            // Absent where there is no Istio.
+            paths.push(in_ns("", &means.namespace, "/apis/security.istio.io/v1", "peerauthentications"));
+        }
         paths.push(in_ns("", "kube-system", core, "pods?labelSelector=k8s-app%3Dkube-dns"));
         paths.push(("DaemonSet", None, format!("/apis/apps/v1/daemonsets?limit={LIMIT}")));
         paths
