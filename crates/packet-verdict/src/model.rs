@@ -281,6 +281,12 @@ impl Reject {
         }
     }
 
+    /// An ICMP answer of the other family than the packet's.
+    pub(crate) fn other_family(self, v4: bool) -> bool {
+        let word = self.word();
+        if v4 { word.starts_with("icmp6-") } else { word.starts_with("icmp-") }
+    }
+
     /// `icmpx` becomes the family's own code (nft_reject_icmp_code, nft_reject_icmpv6_code).
     pub(crate) fn for_family(self, v4: bool) -> Self {
         match (self, v4) {

@@ -554,6 +554,17 @@ pub struct Traced {
     pub steps: Vec<String>,
 }
 
+/// A zone of firewalld as its file has it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Permanent {
+    /// The zone.
+    pub zone: String,
+    /// Its file.
+    pub file: String,
+    /// What in it admits the client to the port: `service redis`, `port 6379`, `a rich rule`; none: nothing does.
+    pub by: Option<String>,
+}
+
 /// The packet filter of a host.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Firewall {
@@ -565,6 +576,9 @@ pub struct Firewall {
     pub managers: Vec<String>,
     /// Verdicts: for the target as dialled from here, and (server) for a client of another host.
     pub verdicts: Vec<Verdict>,
+    /// What firewalld's permanent configuration says, where the rule that decides is of a zone of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permanent: Option<Permanent>,
     /// Why `--trace` traced nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub untraced: Option<String>,

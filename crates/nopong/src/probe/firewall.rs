@@ -3,6 +3,7 @@
 //! The rules are judged by the crate `packet-verdict`, which is pure; here the listings are fetched, and the host's
 //! addresses and routes that a verdict may hang on. Nothing is changed: the tools only list.
 
+mod permanent;
 mod trace;
 
 pub use trace::Watched;
@@ -387,6 +388,7 @@ fn look_since(
         read: rules.read.iter().map(|r| format!("{}, {} rules", r.label, r.rules())).collect(),
         unread: rules.unread.iter().map(|(name, why)| format!("{name}: {why}")).collect(),
         managers,
+        permanent: asked.first().and_then(|a| permanent::look(&verdicts, a.port)),
         verdicts,
         untraced,
     })

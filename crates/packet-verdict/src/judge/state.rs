@@ -158,10 +158,12 @@ impl State {
                 CtState::New | CtState::Answer => Value::Range(MSS.0, MSS.1),
                 CtState::Established => Value::Absent,
             },
-            Field::IifType => {
-                let lo = name_bits("lo").map(Value::Known);
-                if Some(place.iif) == lo { known(ARPHRD_LOOPBACK) } else { Value::Range(0, 65535) }
-            }
+            Field::IifType => match place.hook {
+                _ if place.ours => Value::Absent,
+                HookPoint::Output | HookPoint::Egress => Value::Absent,
+                _ if name_bits("lo").map(Value::Known) == Some(place.iif) => known(ARPHRD_LOOPBACK),
+                _ => Value::Range(0, 65535),
+            },
             Field::Foreign => Value::Absent,
         }
     }

@@ -260,6 +260,10 @@ impl<'a> Walker<'a> {
                         }
                     }
                 }
+                // nft does not list that such a rule of an inet table asks for the family.
+                Stmt::Reject(Some(how)) if how.other_family(self.packet.src.is_ipv4()) => {
+                    add_live(next, state, path);
+                }
                 Stmt::Reject(how) => {
                     let path = self.step(path, at, Event::Ended);
                     let how = how.map(|h| h.for_family(self.packet.src.is_ipv4()));
@@ -330,7 +334,9 @@ impl<'a> Walker<'a> {
                         continue;
                     };
                     let found = if keeps.is_empty() { Tri::No } else { scope.contains(set, &values) };
-                    let goes_on = kept(&scope, keeps, found);
+                    // An element that keeps no limit itself was not made by such a rule: it has none.
+                    let bare = found == Tri::Yes && scope.set(set).is_some_and(|s| !s.limits);
+                    let goes_on = if bare { Tri::Yes } else { kept(&scope, keeps, found) };
                     let why: Rc<str> = "a limit per address".into();
                     if let SetRef::Named(name) | SetRef::Ipset(name) = set
                         && !state.touched.iter().any(|t| **t == **name)

@@ -344,7 +344,9 @@ pub(super) fn condition(body: &Json) -> Cond {
     if let (Expr::Field(Field::IifType), Some("loopback")) = (left, right.as_str()) {
         let lo = Expr::Const(name_bits("lo").unwrap_or(0));
         let op = if op == "!=" { Op::Ne } else { Op::Eq };
-        return Cond::Cmp(Expr::Field(Field::IifName), op, lo);
+        // Without an incoming interface the rule ends (nft_meta_store_iftype).
+        let there = Cond::Cmp(left.clone(), Op::Ge, Expr::Const(0));
+        return Cond::All(vec![there, Cond::Cmp(Expr::Field(Field::IifName), op, lo)]);
     }
     let nothing = right.as_u64() == Some(0) || right.as_str() == Some("0");
     if let (Expr::Field(Field::ReversePath), false) = (left, right.is_boolean() || nothing) {

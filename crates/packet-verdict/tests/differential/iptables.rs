@@ -199,7 +199,7 @@ fn matches(g: &mut Gen, most: usize, hook: &str) -> String {
     }
     let mut used = Vec::new();
     for _ in 0..g.rng.below(most + 1) {
-        let kind = g.rng.below(14);
+        let kind = g.rng.below(18);
         if !used.contains(&kind) {
             used.push(kind);
             out.push_str(&one_match(g, kind, hook));
@@ -250,6 +250,16 @@ fn one_match(g: &mut Gen, kind: usize, hook: &str) -> String {
         13 if hook == "OUTPUT" => {
             format!("-m owner {not}--uid-owner {} ", g.rng.pick(&["0", "1000", "0-500"]))
         }
+        14 => format!("-m recent {not}--set --name R{} --rsource ", g.rng.below(2)),
+        15 => format!(
+            "-m hashlimit {not}--hashlimit-upto 200/sec --hashlimit-burst 100 --hashlimit-mode srcip --hashlimit-name h{} ",
+            g.rng.below(2)
+        ),
+        16 => format!(
+            "-m limit --limit {} ",
+            g.rng.pick(&["100/sec --limit-burst 50", "20/second --limit-burst 40"])
+        ),
+        17 if inside && g.v4 => format!("-m policy --dir in --pol {} ", g.rng.pick(&["none", "ipsec"])),
         13 if g.rng.chance(10) => "-m limit --limit 1/min ".into(),
         _ => String::new(),
     }

@@ -144,7 +144,7 @@ impl Words<'_> {
         for n in 0..self.g.rng.below(4) {
             let name = format!("s{n}");
             let (a, p, (lo, hi)) = (self.g.address(true), self.g.prefix(true), self.g.range(true));
-            let decl = match self.g.rng.below(5) {
+            let decl = match self.g.rng.below(6) {
                 0 => format!("set {name} {{ type {ty}; elements = {{ {a} }}; }}"),
                 1 => format!(
                     "set {name} {{ type {ty}; flags interval; auto-merge; elements = {{ {p}, {lo}-{hi} }}; }}"
@@ -158,11 +158,20 @@ impl Words<'_> {
                         "set {name} {{ type {ty} . inet_service; flags interval; elements = {{ {a} . {port}, {p} . {plo}-{phi} }}; }}"
                     )
                 }
+                4 => {
+                    // Rules add to it: what is listed counts, until this packet's own way changes it.
+                    let has =
+                        if self.g.rng.chance(40) { format!("elements = {{ {a} }};") } else { String::new() };
+                    format!("set {name} {{ type {ty}; flags dynamic,timeout; timeout 1h; {has} }}")
+                }
                 _ => {
                     let iface = self.g.iface();
                     format!("set {name} {{ type ifname; flags interval; elements = {{ {iface}, \"x*\" }}; }}")
                 }
             };
+            if decl.contains("dynamic") {
+                self.sets.push(format!("@dyn {name}"));
+            }
             let kind = if decl.contains("inet_service") {
                 "@addrport"
             } else if decl.contains("ifname") {
@@ -250,7 +259,28 @@ impl Words<'_> {
             out.push_str("counter ");
         }
         let m = self.g.mark();
-        match self.g.rng.below(24) {
+        match self.g.rng.below(27) {
+            24 if self.has("@dyn") => {
+                let (ip, set) = (self.ip(), self.set("@dyn").unwrap_or_default());
+                out.push_str(&format!("add {set} {{ {ip} saddr }}"));
+            }
+            25 => out.push_str(self.g.rng.pick(&[
+                "limit rate 100/second burst 50 packets accept",
+                "limit rate over 100/second burst 50 packets drop",
+                "limit rate 5 mbytes/second accept",
+            ])),
+            26 if self.has("@dyn") => {
+                let (ip, set) = (self.ip(), self.set("@dyn").unwrap_or_default());
+                let (keeps, verdict) = (
+                    self.g.rng.pick(&[
+                        "limit rate over 50/second burst 20 packets",
+                        "ct count over 30",
+                        "counter",
+                    ]),
+                    self.verdict(),
+                );
+                out.push_str(&format!("update {set} {{ {ip} saddr {keeps} }} {verdict}"));
+            }
             0 | 1 => out.push_str(&format!("meta mark set {m}")),
             2 => out.push_str(&format!("meta mark set mark or {m}")),
             3 => out.push_str(&format!("ct mark set {m}")),
@@ -288,7 +318,7 @@ impl Words<'_> {
         let mut out = String::new();
         let mut used = Vec::new();
         for _ in 0..self.g.rng.below(most + 1) {
-            let kind = self.g.rng.below(26);
+            let kind = self.g.rng.below(31);
             if !used.contains(&kind) {
                 used.push(kind);
                 out.push_str(&self.one_match(kind));
@@ -378,8 +408,20 @@ impl Words<'_> {
                 let set = self.set("@if");
                 set.map(|s| format!("iifname {not}{s}")).unwrap_or_default()
             }
+            26 if ip == "ip" => g
+                .rng
+                .pick(&["ip frag-off & 0x1fff != 0", "ip frag-off & 0x1fff == 0", "ip version 4"])
+                .to_owned(),
+            27 => format!("tcp option maxseg size {}", g.rng.pick(&["1-500", ">= 536", "< 536"])),
+            28 if self.hook == "output" => format!("meta skuid {not}{}", g.rng.pick(&["0", "1000", "0-99"])),
+            29 if self.hook == "prerouting" => {
+                format!("fib saddr . iif oif {}", g.rng.pick(&["missing", "exists"]))
+            }
+            30 => format!("meta iiftype {not}loopback"),
             24 if !before => format!("ct status {}", g.rng.pick(&["dnat", "snat", "assured"])),
             25 if !before => format!("ct original {ip} {side} {not}{}", g.address(source)),
+            // Two of these in one rule nft lists as another one: `< 30` and `> 30` become `!= 30-30`.
+            26..=29 => String::new(),
             _ => format!("meta length {}", g.rng.pick(&["> 30", "< 200", "< 30", "!= 1500"])),
         }
     }

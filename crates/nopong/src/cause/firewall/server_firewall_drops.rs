@@ -1,6 +1,6 @@
 //! The Redis host's own firewall drops the connection without an answer.
 
-use super::shared::{allow, never_came_in, reach, speaks_against, stopped_by, this_host};
+use super::shared::{allow, never_came_in, reach, speaks_against, stopped_by, this_host, zone_lacks};
 use crate::cause::common::{meta, on_link, outside_input, own_input, own_output, redis_listeners, rule};
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Journey, Symptom};
@@ -149,7 +149,7 @@ pub(super) fn outside(
     Some(Latent {
         place: if behind { Place::Behind } else { Place::Warning },
         title: format!("the firewall {does} connections from {}: {}", verdict.source, rule(verdict)),
-        reasons: vec![Reason::confirms(
+        reasons: std::iter::once(Reason::confirms(
             "firewall",
             format!(
                 "{} to {}: {}, by the rule {}",
@@ -158,7 +158,9 @@ pub(super) fn outside(
                 verdict.verdict,
                 rule(verdict)
             ),
-        )],
+        ))
+        .chain(zone_lacks(case, verdict))
+        .collect(),
         fix,
     })
 }

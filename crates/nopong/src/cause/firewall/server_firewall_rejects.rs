@@ -4,9 +4,10 @@ use super::server_firewall_drops::outside;
 use super::shared::{
     allow, answered_by_icmp, foreign_rst, never_came_in, rejected, speaks_against, stopped_by, this_host,
 };
-use crate::cause::common::{meta, outside_input, own_input, rule};
-use crate::cause::{Category, Cause, Fix, Latent, Meta, Reason, Risk, Stage};
+use crate::cause::common::{meta, outside_input, own_input, rule, sh};
+use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
+use crate::evidence::server::Verdict;
 
 /// See the module.
 #[derive(Debug)]
@@ -74,6 +75,34 @@ fn on_the_wire(case: &Case<'_>) -> Vec<Reason> {
         reasons.push(Reason::against("connect", "a RST answered: most rules reject with ICMP"));
     }
     reasons
+}
+
+/// The rule that lets clients in is only there until firewalld reads its files again.
+fn lost_at_reload(case: &Case<'_>, verdict: &Verdict) -> Option<Latent> {
+    let zone = verdict.owner.as_deref()?.strip_prefix("firewalld, zone ")?;
+    let saved = case.server.firewall.get()?.permanent.as_ref()?;
+    if saved.zone != zone || saved.by.is_some() {
+        return None;
+    }
+    let port = case.ask.port;
+    let says = format!(
+        "{} is let in by {}, and nothing in {} admits it to port {port}",
+        verdict.source,
+        rule(verdict),
+        saved.file
+    );
+    let title = format!(
+        "firewalld, zone {zone}: port {port} is open now, and not in the permanent configuration: lost at the next reload"
+    );
+    let fix = Fix::new(Risk::Ask, "keep what is loaded now")
+        .run("see the difference", format!("firewall-cmd --permanent --zone={} --list-all", sh(zone)))
+        .run("make everything that is loaded permanent", "firewall-cmd --runtime-to-permanent".to_owned());
+    Some(Latent {
+        place: Place::Warning,
+        title,
+        reasons: vec![Reason::confirms("firewall", says)],
+        fix: Some(fix),
+    })
 }
 
 impl Cause for ServerFirewallRejects {
@@ -147,8 +176,11 @@ impl Cause for ServerFirewallRejects {
     }
 
     fn latent(&self, case: &Case<'_>) -> Option<Latent> {
-        let verdict = outside_input(case).filter(|v| v.verdict == "reject")?;
-        outside(case, verdict, "rejects", self.fix(case))
+        let verdict = outside_input(case)?;
+        if verdict.verdict == "accept" {
+            return lost_at_reload(case, verdict);
+        }
+        (verdict.verdict == "reject").then(|| outside(case, verdict, "rejects", self.fix(case)))?
     }
 }
 

@@ -6,7 +6,7 @@ use crate::cloud::commands;
 use crate::diagnosis::{Case, Journey, Symptom};
 use crate::evidence::client::{Dial, Reach};
 use crate::evidence::cloud::{CloudVerdict, Filter, Judged, Opening};
-use crate::evidence::server::{Firewall, Verdict};
+use crate::evidence::server::{Firewall, Permanent, Verdict};
 
 /// Symptoms of a connection that was rejected by somebody.
 pub(super) fn rejected(symptom: Symptom) -> bool {
@@ -99,6 +99,21 @@ pub(super) fn speaks_against(
     }
 }
 
+/// What of firewalld's zone is missing, and whether its permanent configuration has it.
+pub(super) fn zone_lacks(case: &Case<'_>, verdict: &Verdict) -> Option<Reason> {
+    let zone = verdict.owner.as_deref()?.strip_prefix("firewalld, zone ")?;
+    let port = case.ask.port;
+    let saved = case.server.firewall.get()?.permanent.as_ref().filter(|p| p.zone == zone);
+    let says = match saved {
+        Some(Permanent { by: Some(by), file, .. }) => format!(
+            "firewalld, zone {zone} lacks port {port}; the permanent configuration ({file}) allows it by {by}: reload"
+        ),
+        Some(_) => format!("firewalld, zone {zone} lacks port {port}, in the permanent configuration too"),
+        None => format!("firewalld, zone {zone} lacks port {port}"),
+    };
+    Some(Reason::strong("firewall", says))
+}
+
 /// Lets the client in, and nobody else, in the words of whoever owns the rule.
 pub(super) fn allow(case: &Case<'_>, verdict: Option<&Verdict>) -> Fix {
     let port = case.ask.port;
@@ -130,6 +145,13 @@ pub(super) fn allow(case: &Case<'_>, verdict: Option<&Verdict>) -> Fix {
             Some(_) => fix,
             None => fix.run("see which zone the traffic comes in by", "firewall-cmd --get-active-zones"),
         };
+        let saved = case.server.firewall.get().and_then(|f| f.permanent.as_ref());
+        if let Some(by) = saved.filter(|p| zone == Some(p.zone.as_str())).and_then(|p| p.by.as_ref()) {
+            return fix.run(
+                format!("the zone's permanent configuration admits it ({by}): load it"),
+                "firewall-cmd --reload".to_owned(),
+            );
+        }
         let zone = sh(zone.unwrap_or("ZONE"));
         return fix.run("for now", format!("firewall-cmd --zone={zone} --add-rich-rule='{rich}'")).run(
             "and after a reload or restart",
