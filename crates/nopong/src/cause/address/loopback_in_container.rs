@@ -72,7 +72,11 @@ impl Cause for LoopbackInContainer {
         // A setting of a container, looked at from its host.
         let outside = case.client.standing.get().is_none_or(|s| s.container.is_none());
         if let Some(reason) = remarked(case, META.id).filter(|_| outside) {
-            return vec![reason];
+            let says = format!(
+                "the setting is a container's: what {} is on this host is another matter",
+                case.target()
+            );
+            return vec![reason, Reason::strong("settings", says)];
         }
         if let Some(reason) = down_here(case) {
             return vec![reason];
@@ -213,7 +217,7 @@ mod tests {
             ..Setting::default()
         };
         file.client.settings = seen(Settings { found: vec![setting] });
-        assert_eq!(bearings(&LoopbackInContainer, &file), [Bearing::Strong]);
+        assert_eq!(bearings(&LoopbackInContainer, &file), [Bearing::Strong, Bearing::Strong]);
     }
 
     #[test]

@@ -52,9 +52,16 @@ impl Cause for SettingsNotApplied {
             lost(case).filter(|_| case.ask.source != "argument" || on_defaults(case))
         {
             let why = setting.ignored.as_deref().unwrap_or("it has no effect");
-            let says =
-                format!("{} {} says {host}:{port}, and has no effect: {why}", setting.place, setting.key);
-            return vec![Reason::strong("settings", says)];
+            let says = format!(
+                "{} {} says {host}:{port}, and {} was dialled",
+                setting.place,
+                setting.key,
+                case.target()
+            );
+            return vec![
+                Reason::strong("settings", says),
+                Reason::strong("settings", format!("it has no effect: {why}")),
+            ];
         }
         let Some((setting, host, port)) = others.first() else {
             if let Some(reason) = down_here(case) {
@@ -180,7 +187,7 @@ mod tests {
         settings.found[0].ignored = Some(says.clone());
         settings.found[0].remark = Some(Remark { cause: "settings-not-applied".to_owned(), says });
         file.client.settings = seen(settings.clone());
-        assert_eq!(bearings(&SettingsNotApplied, &file), [Bearing::Strong]);
+        assert_eq!(bearings(&SettingsNotApplied, &file), [Bearing::Strong, Bearing::Strong]);
         assert!(SettingsNotApplied.latent(&Case::new(&file)).is_some());
         // One for another stage is expected to be elsewhere.
         settings.found[0].idle = true;
