@@ -115,9 +115,10 @@ docker_up() { # (trees with Docker) dockerd in control groups of its own, with t
   systemctl start docker
   tar -C /opt/image -c . | docker import -c 'CMD ["redis-server","--protected-mode","no"]' \
     -c 'WORKDIR /data' -c 'EXPOSE 6379' - redis:8 >/dev/null
+  docker tag redis:8 shop:1 # an application's image, by its name
 }
 app() { # [OPTION…]: a container named app that only waits, as an application would stand there
-  docker run -d --name app "$@" redis:8 sleep infinity >/dev/null
+  docker run -d --name app "$@" shop:1 sleep infinity >/dev/null
 }
 compose() { # writes compose.yaml of stdin into /srv/shop, and brings it up; further words are for compose
   mkdir -p /srv/shop; cd /srv/shop; cat > compose.yaml
