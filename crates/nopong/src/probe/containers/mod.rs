@@ -16,9 +16,12 @@ use crate::vantage::docker;
 use serde_json::Value;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Containers told of; a host with more Redis than this is not looked through for one.
 const FOUND_MAX: usize = 12;
+/// Limit of all questions to one engine after the list: a host may have hundreds of containers.
+const TOTAL: Duration = Duration::from_secs(2);
 /// Of so many the log is read.
 const LOGS_MAX: usize = 4;
 
@@ -48,7 +51,7 @@ fn look_with(request: &Request, file: &mut CaseFile, own: Option<&str>) {
     if sockets.is_empty() {
         if request.server_container.is_some() || !unread.is_empty() {
             let what = unread.first().cloned().unwrap_or_else(|| "a Docker or Podman API socket".to_owned());
-            file.server.container = Seen::unknown(Why::Missing { what }, std::time::Duration::ZERO, by_hand);
+            file.server.container = Seen::unknown(Why::Missing { what }, Duration::ZERO, by_hand);
         }
         return;
     }
@@ -159,6 +162,7 @@ fn engine(
     own: Option<&str>,
 ) -> Result<(Option<Container>, Containers), Why> {
     let list = docker::json(socket, "/containers/json?all=1")?;
+    let end = sys::now() + TOTAL;
     let list = list.as_ref().and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let version = docker::json(socket, "/version").ok().flatten().unwrap_or(Value::Null);
     let podman = version["Components"]
@@ -174,12 +178,20 @@ fn engine(
         total: list.len(),
         ..Containers::default()
     };
-    let whole =
-        |id: &str| docker::is_name(id).then(|| docker::json(socket, &format!("/containers/{id}/json")));
+    let whole = |id: &str| {
+        (docker::is_name(id) && sys::now() < end)
+            .then(|| docker::json(socket, &format!("/containers/{id}/json")))
+    };
     let inspected = |id: &str| whole(id)?.ok().flatten().and_then(|v| inspect::container(&v).map(|c| (c, v)));
     let wish = Wish::of(request, file, own.is_some());
-    let mut found: Vec<(Container, Value)> = list
-        .iter()
+    let own = own.and_then(&inspected).map(|(c, _)| c);
+    // Redis first: it is what is meant most likely, and the time may run out.
+    let redis =
+        |e: &&Value| inspect::is_redis(e["Image"].as_str().unwrap_or_default(), &words(&e["Command"]));
+    let (first, rest): (Vec<&Value>, Vec<&Value>) = list.iter().partition(redis);
+    let mut found: Vec<(Container, Value)> = first
+        .into_iter()
+        .chain(rest)
         .filter(|entry| wish.may_be(entry))
         .filter_map(|entry| inspected(entry["Id"].as_str()?))
         .map(|(c, v)| (Container { named: wish.names(&c), ..c }, v))
@@ -190,13 +202,12 @@ fn engine(
         (!c.named, !c.answers_to(&file.ask.host), !c.runs(), std::cmp::Reverse(c.finished_at))
     });
     found.truncate(FOUND_MAX);
-    let own = own.and_then(&inspected).map(|(c, _)| c);
     containers.found = found
         .into_iter()
         .filter(|(c, _)| own.as_ref().is_none_or(|o| o.id != c.id || c.redis))
         .enumerate()
         .map(|(n, (mut container, whole))| {
-            details::add(socket, &mut container, &whole, n < LOGS_MAX);
+            details::add(socket, &mut container, &whole, n < LOGS_MAX && sys::now() < end);
             container
         })
         .collect();
