@@ -418,7 +418,7 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), Fault> {
 }
 
 /// ACLs and SELinux labels are extended attributes. A file system without them has none to lose.
-fn copy_attributes(from: &Path, to: &Path) -> std::io::Result<()> {
+pub(super) fn copy_attributes(from: &Path, to: &Path) -> std::io::Result<()> {
     let names = match xattr::list(from) {
         Ok(names) => names,
         Err(e) if e.raw_os_error() == Some(nix::libc::ENOTSUP) => return Ok(()),

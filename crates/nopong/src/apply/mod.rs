@@ -7,6 +7,7 @@ mod config_set;
 mod edit_file;
 mod journal;
 mod ownership;
+mod repair_aof;
 mod restart;
 mod rules;
 mod timer;
@@ -16,6 +17,7 @@ pub use config_set::{ConfigSet, Door, requirepass_of};
 pub use edit_file::EditFile;
 pub use journal::{Journal, Place, Receipt};
 pub use ownership::Ownership;
+pub use repair_aof::RepairAof;
 pub use restart::{Restart, When};
 pub use rules::{Firewalld, Iptables, Nft, Ufw, firewalld_zone};
 pub use timer::{Timer, end_owner};
@@ -60,6 +62,10 @@ pub trait Change {
     fn apply(&mut self, before: &State) -> Result<(), Fault>;
     /// `now` is what this change leaves behind, even when nobody could write that down.
     fn is_ours(&self, now: &State, before: &State) -> bool;
+    /// Undone only from exactly the state that was written down after the change, where it was.
+    fn only_as_left(&self) -> bool {
+        false
+    }
     /// Puts `before` back.
     fn restore(&self, before: &State) -> Result<(), Fault>;
     /// Removes what a kill in the middle left lying about.
@@ -100,6 +106,8 @@ pub enum Action {
     Nft(Nft),
     /// An iptables rule.
     Iptables(Iptables),
+    /// A damaged append only file.
+    RepairAof(RepairAof),
 }
 
 impl Action {
@@ -115,6 +123,7 @@ impl Action {
             Self::Firewalld(c) => c,
             Self::Nft(c) => c,
             Self::Iptables(c) => c,
+            Self::RepairAof(c) => c,
         }
     }
 
@@ -138,6 +147,7 @@ impl Action {
             Self::Firewalld(c) => c,
             Self::Nft(c) => c,
             Self::Iptables(c) => c,
+            Self::RepairAof(c) => c,
         }
     }
 }
@@ -204,7 +214,8 @@ fn put_back(change: &dyn Change, before: &State, after: Option<&State>) -> Resul
         // Killed before the change was made, or somebody put it back: nothing to do.
         return Ok(false);
     }
-    if after != Some(&now) && !change.is_ours(&now, before) {
+    let strict = change.only_as_left() && after.is_some();
+    if after != Some(&now) && (strict || !change.is_ours(&now, before)) {
         return Err(Fault::conflict("somebody changed it since; left as it is"));
     }
     change.restore(before)?;

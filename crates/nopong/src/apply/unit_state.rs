@@ -75,14 +75,24 @@ impl Change for UnitState {
     fn observe(&self) -> Result<State, Fault> {
         let (active, file) = states(&self.unit)?;
         // `failed` and `inactive` are the same to a client, and a failure cannot be put back.
-        let runs = matches!(active.as_str(), "active" | "activating" | "reloading");
-        Ok(serde_json::json!({ "runs": runs, "file": file }))
+        // One that systemd tries again and again (auto-restart) is activating, and down to whoever has to start it.
+        let runs =
+            matches!(active.as_str(), "active" | "reloading") || (active == "activating" && !self.start);
+        let mut state = serde_json::json!({ "runs": runs, "file": file });
+        if self.start && active == "activating" {
+            state["tries"] = true.into();
+        }
+        Ok(state)
     }
 
     fn apply(&mut self, _before: &State) -> Result<(), Fault> {
         for word in self.words() {
             super::point();
             let failed = systemctl(&[&word, "--", &self.unit], VERB);
+            if word == "start" && failed.is_err() {
+                // Or systemd would try it again for as long as its limit lets it.
+                drop(systemctl(&["stop", "--", &self.unit], VERB));
+            }
             // A unit that never failed has nothing to reset.
             if word != "reset-failed" {
                 failed?;

@@ -247,6 +247,7 @@ fn remedy(draft: &mut Draft<'_>, id: &str, finding: &Finding) -> Result<(), NoPl
         "tcp-port-disabled" => config::port(draft),
         "config-not-applied" => config::apply_file(draft),
         "config-invalid" => repair::repair(draft),
+        "data-unloadable" => storage::append_only_file(draft),
         "storage-unwritable" | "tls-material-unusable" => storage::owner(draft, false),
         "server-firewall-drops" | "server-firewall-rejects" => rules::allow(draft),
         _ => Err(NoPlan::Advice(finding.fix.clone())),

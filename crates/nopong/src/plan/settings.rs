@@ -106,12 +106,20 @@ fn corrected(
     let source = &case.ask.source;
     let there = match source.strip_prefix("environment ") {
         Some(key) => {
-            let mut line = format!("{key}={}", place.here.variable(key).unwrap_or_default());
-            for correction in way {
-                line = target::correct(".env", &line, 1, key, correction)?;
+            // The variables as a file: a port may stand beside the host.
+            let mut lines = format!("{key}={}\n", place.here.variable(key).unwrap_or_default());
+            let stem = ["HOST", "PORT"].iter().find_map(|word| key.strip_suffix(word));
+            let beside = stem.map(|stem| ["HOST", "PORT", "TLS", "SSL"].map(|word| format!("{stem}{word}")));
+            for other in beside.iter().flatten().filter(|other| *other != key) {
+                if let Some(value) = place.here.variable(other) {
+                    lines.push_str(&format!("{other}={value}\n"));
+                }
             }
-            let value = line.split_once('=').map(|(_, v)| v.to_owned()).unwrap_or_default();
-            place.here.with_variable(key, &value)
+            for correction in way {
+                lines = target::correct(".env", &lines, 1, key, correction)?;
+            }
+            let pairs = lines.lines().filter_map(|line| line.split_once('='));
+            pairs.fold(place.here.clone(), |here, (key, value)| here.with_variable(key, value))
         }
         None => place.here.with_file(&spot.name, &text),
     };

@@ -1,7 +1,10 @@
 //! Paths that the server's user cannot use: owner of exactly the path in the way, nothing recursive.
 
 use super::{Draft, NoPlan, start};
-use crate::apply::{Action, Ownership};
+use crate::apply::{Action, Ownership, RepairAof};
+use crate::evidence::server::DeathKind;
+use crate::sys;
+use std::time::Duration;
 
 /// Gives the server's user what stands in the way, and starts it again.
 pub(super) fn owner(draft: &mut Draft<'_>, only_config: bool) -> Result<(), NoPlan> {
@@ -64,6 +67,58 @@ pub(super) fn give(draft: &mut Draft<'_>, only_config: bool) -> Result<(), NoPla
         }));
     }
     if given { Ok(()) } else { Err(NoPlan::Advice(None)) }
+}
+
+/// A damaged append only file: a copy is kept and the damaged end cut off, by the server's own tool. A damaged dump
+/// cannot be repaired.
+pub(super) fn append_only_file(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
+    /// The tool reads the whole file.
+    const CHECK: Duration = Duration::from_secs(60);
+    let by_hand = || NoPlan::Advice(None);
+    let deaths = draft.case.server.log.get().map_or(&[][..], |l| l.deaths.as_slice());
+    let died_of_it = deaths.iter().any(|d| d.last && d.kind == DeathKind::AofUnloadable);
+    if !died_of_it || draft.case.process().is_some() {
+        return Err(by_hand());
+    }
+    let config = draft.case.config().ok_or_else(by_hand)?;
+    let folder = config.value("dir").filter(|d| d.starts_with('/')).ok_or_else(by_hand)?;
+    let name = config.value("appendfilename").unwrap_or("appendonly.aof");
+    let sub = config.value("appenddirname").unwrap_or("appendonlydir");
+    // Since Redis 7.0 a manifest names the parts.
+    let manifest = format!("{folder}/{sub}/{name}.manifest");
+    let file = if sys::stat(&manifest).is_ok() { manifest } else { format!("{folder}/{name}") };
+    let tool =
+        ["redis-check-aof", "valkey-check-aof"].iter().find_map(|t| sys::program(t)).ok_or_else(by_hand)?;
+    let tool = tool.to_string_lossy().into_owned();
+    let output = sys::run(&[&tool, &file], CHECK, 64 << 10).map_err(|_| by_hand())?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    // `AOF analyzed: filename=appendonly.aof.1.incr.aof, size=970, ok_up_to=193, ok_up_to_line=35, diff=777`
+    let analysed = said.lines().rfind(|l| l.contains("ok_up_to=")).ok_or_else(by_hand)?;
+    let field = |key: &str| {
+        let at = analysed.find(key)? + key.len();
+        analysed[at..].split([',', ' ']).next().map(str::to_owned)
+    };
+    let lost = field("diff=").and_then(|n| n.parse::<u64>().ok()).filter(|n| *n > 0).ok_or_else(by_hand)?;
+    let damaged = match field("filename=").filter(|f| !f.contains('/')) {
+        Some(part) => format!("{}/{part}", file.rsplit_once('/').map_or("", |(folder, _)| folder)),
+        None => file.clone(),
+    };
+    let size = sys::stat(&damaged).map_err(|_| by_hand())?.len();
+    if sys::room(folder).is_some_and(|(free, ..)| free < size) {
+        return Err(NoPlan::Refused(format!("there is no room in {folder} for a copy of {damaged}")));
+    }
+    let copy = format!("{damaged}.nopong-{}", sys::unix_time());
+    "keep a copy of the append only file, and cut its damaged end off".clone_into(&mut draft.plan.title);
+    draft
+        .plan
+        .noticed_by
+        .push(format!("clients: what the last {lost} bytes of {size} held is not there any more"));
+    draft.plan.advice.push(format!(
+        "delete {copy} when nothing in it is missed; with it, an undo works until the first write"
+    ));
+    draft.first.push(Action::RepairAof(RepairAof { tool, file, damaged, copy, lost }));
+    start::again(draft);
+    Ok(())
 }
 
 /// What the owner needs there.

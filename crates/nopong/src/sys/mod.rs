@@ -354,6 +354,21 @@ pub fn run_in(
     limit: Duration,
     max: usize,
 ) -> Result<Output, Why> {
+    run_with(argv, environment, &[], limit, max)
+}
+
+/// The same as [`run`], with an answer to what the program asks.
+pub fn run_answered(argv: &[&str], answer: &[u8], limit: Duration, max: usize) -> Result<Output, Why> {
+    run_with(argv, &[("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("LC_ALL", "C")], answer, limit, max)
+}
+
+fn run_with(
+    argv: &[&str],
+    environment: &[(&str, &str)],
+    answer: &[u8],
+    limit: Duration,
+    max: usize,
+) -> Result<Output, Why> {
     let name = argv.first().copied().unwrap_or_default();
     if !name.starts_with('/') {
         return Err(Why::Missing { what: name.to_owned() });
@@ -369,11 +384,15 @@ pub fn run_in(
         .args(argv.iter().skip(1))
         .env_clear()
         .envs(environment.iter().copied())
-        .stdin(Stdio::null())
+        .stdin(if answer.is_empty() { Stdio::null() } else { Stdio::piped() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .map_err(failed)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A few bytes fit the pipe; who does not read them does not want them.
+        drop(std::io::Write::write_all(&mut stdin, answer));
+    }
     let out = reader(child.stdout.take(), max);
     let err = reader(child.stderr.take(), 8 << 10);
     let deadline = Instant::now() + limit;
