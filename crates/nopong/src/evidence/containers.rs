@@ -21,7 +21,7 @@ pub struct Containers {
     pub composed: Option<Composed>,
     /// The engine does not run: this is what it left on disk.
     pub asleep: bool,
-    /// Other engines that could not be asked, with the reason.
+    /// Other engines or containers that could not be asked, with the reason.
     pub unread: Vec<String>,
 }
 

@@ -55,7 +55,8 @@ fn no_such_container(case: &Case<'_>) -> Option<String> {
     let (own, all) = (containers::own(case)?, containers::all(case)?);
     let host = case.ask.host.trim_end_matches('.');
     let bears = all.found.iter().any(|c| c.answers_to(host));
-    if bears || host.contains('.') || !containers::inside(case) {
+    // What was not asked may bear it.
+    if bears || host.contains('.') || !containers::inside(case) || !all.unread.is_empty() {
         return None;
     }
     let near = neighbours(case);

@@ -241,7 +241,8 @@ impl Cause for NameOnOtherNetwork {
         }
         let mut reasons: Vec<Reason> = remarked(case, META.id).into_iter().collect();
         if containers::inside(case)
-            && containers::all(case).is_some_and(|c| !c.found.iter().any(|c| c.answers_to(&name.asked)))
+            && containers::all(case)
+                .is_some_and(|c| c.unread.is_empty() && !c.found.iter().any(|c| c.answers_to(&name.asked)))
         {
             return vec![Reason::rules_out(
                 "container",

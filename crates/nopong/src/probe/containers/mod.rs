@@ -139,7 +139,7 @@ fn engines(
     let Some((own, mut first)) = all.into_iter().next() else {
         return Err(failed.into_iter().next().unwrap_or(Why::Missing { what: "an engine".to_owned() }));
     };
-    first.unread = unread.into_iter().chain(failed.iter().map(ToString::to_string)).collect();
+    first.unread.extend(unread.into_iter().chain(failed.iter().map(ToString::to_string)));
     Ok((own, first))
 }
 
@@ -197,6 +197,9 @@ fn engine(
         .map(|(c, v)| (Container { named: wish.names(&c), ..c }, v))
         .filter(|(c, _)| wish.is(c))
         .collect();
+    if sys::now() >= end {
+        containers.unread.push(format!("not every container could be asked within {} s", TOTAL.as_secs()));
+    }
     // What runs comes first, then what ended last.
     found.sort_by_key(|(c, _)| {
         (!c.named, !c.answers_to(&file.ask.host), !c.runs(), std::cmp::Reverse(c.finished_at))
