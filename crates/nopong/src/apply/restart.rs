@@ -28,6 +28,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 impl Restart {
     fn restart(&self) -> Result<(), Fault> {
+        // Forgets earlier starts: a fix and its undo close together must not meet the start limit.
+        drop(unit_state::systemctl(&["reset-failed", "--", &self.unit], LIMIT));
         unit_state::systemctl(&["restart", "--", &self.unit], LIMIT).map(drop)
     }
 }
