@@ -529,6 +529,9 @@ pub struct Verdict {
     /// The request passes; this is about the answer to it (SYN-ACK), met in the other direction.
     #[serde(default)]
     pub answer: bool,
+    /// A nat rule of this host sends the connection to another of its ports, this one.
+    #[serde(default)]
+    pub to_port: Option<u16>,
     /// What was taken for granted, such as a rate limit that is not used up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assumed: Vec<String>,

@@ -505,6 +505,7 @@ fn told(asked: &Asked, found: &packet_verdict::Verdict) -> Verdict {
         owner: rule.map(owner_words),
         because: shown(&found.because),
         answer: false,
+        to_port: found.to_port,
         assumed: found.assumptions.iter().map(|a| shown(a)).collect(),
         traced: None,
     }

@@ -104,6 +104,8 @@ pub struct Verdict {
     /// Undecided: the outcomes that are possible, each with its rule.
     pub possible: Vec<(Outcome, Option<RuleRef>)>,
     pub need: Option<Need>,
+    /// Accepted for this host, but at this port: a nat rule (REDIRECT, DNAT) wrote another one into the packet.
+    pub to_port: Option<u16>,
 }
 
 /// What the rule sets, all together, do with the packet.
@@ -284,6 +286,7 @@ fn undecided(because: String, need: Need) -> Verdict {
         assumptions: Vec::new(),
         possible: Vec::new(),
         need: Some(need),
+        to_port: None,
     }
 }
 
@@ -304,6 +307,7 @@ fn combine(results: &[((Value, Value), Verdict)]) -> Verdict {
         if rejects.len() > 1 && matches!(verdict.outcome, Outcome::Reject(_)) {
             verdict.outcome = Outcome::Reject(None);
         }
+        verdict.to_port = verdict.to_port.filter(|p| results.iter().all(|(_, v)| v.to_port == Some(*p)));
         return verdict;
     }
     differing(results)

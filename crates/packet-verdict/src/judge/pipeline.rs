@@ -20,6 +20,8 @@ pub(super) struct Final {
     lost: Option<&'static str>,
     path: PathId,
     at: Option<At>,
+    /// Accepted for this host, at another port than the one written in it.
+    to_port: Option<u16>,
 }
 
 pub(super) struct Pipeline<'a> {
@@ -135,7 +137,7 @@ impl<'a> Pipeline<'a> {
         };
         let lost = if let End::Lost(why) = exit.end { Some(why) } else { None };
         let at = self.walker.steps(exit.path, 1).last().map(|(at, _)| *at);
-        add_final(finals, Final { outcome, lost, path: exit.path, at });
+        add_final(finals, Final { outcome, lost, path: exit.path, at, to_port: None });
     }
 
     /// Base chains of a hook by priority. Of equal ones the kernel asks the one registered last first
@@ -205,6 +207,7 @@ impl<'a> Pipeline<'a> {
                     lost: Some("the packet is translated to a loopback address, which net.ipv4.conf.*.route_localnet must allow"),
                     path,
                     at: None,
+                    to_port: None,
                 });
                 continue;
             }
@@ -300,6 +303,7 @@ impl<'a> Pipeline<'a> {
             assumptions: self.assumptions.clone(),
             possible: Vec::new(),
             need: None,
+            to_port: None,
         };
         if outcome == Outcome::Undecided {
             self.explain_undecided(finals, &mut verdict);
@@ -307,6 +311,8 @@ impl<'a> Pipeline<'a> {
         }
         let Some(main) = finals.first() else { return verdict };
         verdict.trace = self.trace(main.path);
+        let port = main.to_port.filter(|p| finals.iter().all(|f| f.to_port == Some(*p)));
+        verdict.to_port = port.filter(|p| outcome == Outcome::Accept && *p != self.packet.dport);
         verdict.rule = self.deciding(main).map(|at| self.rule_ref(at));
         verdict.because = self.words(&verdict, finals);
         verdict
@@ -503,8 +509,14 @@ fn add(live: &mut Ways, state: State, path: PathId) {
 }
 
 fn accept(live: Ways, finals: &mut Vec<Final>) {
+    let port = |state: &State| match state.dport {
+        Value::Known(bits) if state.dnat && state.to_us => u16::try_from(bits).ok(),
+        _ => None,
+    };
+    let first = live.first().and_then(|(state, _)| port(state));
+    let to_port = first.filter(|p| live.iter().all(|(state, _)| port(state) == Some(*p)));
     for (_, path) in live.into_iter().take(1) {
-        add_final(finals, Final { outcome: Outcome::Accept, lost: None, path, at: None });
+        add_final(finals, Final { outcome: Outcome::Accept, lost: None, path, at: None, to_port });
     }
 }
 

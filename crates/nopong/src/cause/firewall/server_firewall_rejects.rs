@@ -24,8 +24,41 @@ static META: Meta = Meta {
     )
 };
 
+/// A nat rule sends the connection to a port of this host where nobody listens: the kernel refuses it then.
+fn redirected(case: &Case<'_>, verdict: &Verdict) -> Option<String> {
+    let port = verdict.to_port.filter(|_| verdict.verdict == "accept")?;
+    let listeners = case.server.listener.get()?;
+    (!listeners.tcp.iter().any(|l| l.at.port() == port)).then(|| {
+        format!(
+            "a nat rule of this host sends connections from {} to port {port}, where nobody listens",
+            verdict.source
+        )
+    })
+}
+
+/// The same for clients elsewhere, whose packets come in by PREROUTING.
+fn redirects_others(case: &Case<'_>, verdict: &Verdict) -> Option<Latent> {
+    let says = redirected(case, verdict)?;
+    let port = case.ask.port;
+    Some(Latent {
+        place: if case.symptom == Symptom::Pong { Place::Warning } else { Place::Behind },
+        title: format!("other hosts are refused: {says}"),
+        reasons: vec![Reason::confirms("firewall", says)],
+        fix: Some(
+            Fix::new(
+                Risk::Advice,
+                format!("take port {port} out of the nat rule, or let its new port be served"),
+            )
+            .run("find it", "nft list ruleset | grep -nE 'redirect|dnat'; iptables-save -t nat".to_owned()),
+        ),
+    })
+}
+
 fn on_server(case: &Case<'_>) -> Option<Vec<Reason>> {
     let verdict = own_input(case)?;
+    if let Some(says) = redirected(case, verdict).filter(|_| case.symptom == Symptom::Refused) {
+        return Some(vec![Reason::confirms("firewall", says)]);
+    }
     Some(match verdict.verdict.as_str() {
         "reject" => {
             let says = match &verdict.with {
@@ -162,7 +195,9 @@ impl Cause for ServerFirewallRejects {
             Some(verdict) => {
                 format!("the firewall of {} rejects the connection: {}", this_host(case), rule(verdict))
             }
-            None => META.title.to_owned(),
+            None => {
+                own_input(case).and_then(|v| redirected(case, v)).unwrap_or_else(|| META.title.to_owned())
+            }
         }
     }
 
@@ -178,7 +213,7 @@ impl Cause for ServerFirewallRejects {
     fn latent(&self, case: &Case<'_>) -> Option<Latent> {
         let verdict = outside_input(case)?;
         if verdict.verdict == "accept" {
-            return lost_at_reload(case, verdict);
+            return redirects_others(case, verdict).or_else(|| lost_at_reload(case, verdict));
         }
         (verdict.verdict == "reject").then(|| outside(case, verdict, "rejects", self.fix(case)))?
     }
