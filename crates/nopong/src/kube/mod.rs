@@ -1,6 +1,6 @@
 //! Kubernetes: objects parsed, the excerpt that bears on the target, and its evaluation. Pure: no IO, no clock.
 //!
-//! `kubectl`'s answers and a saved list go the same way: [`parse`] bounds and reads them into a [`Cluster`], [`excerpt`]
+//! `kubectl`'s answers and a saved list go the same way: `parse` bounds and reads them into a [`Cluster`], `excerpt`
 //! takes what matters for one target, and the causes ask [`endpoints`], [`policy`], [`ports`] and [`links`] what it means.
 
 mod cluster;

@@ -1,10 +1,12 @@
 //! What the two nopongs of one look say to each other: lines of JSON over the standard input and output of the far one.
 //!
-//!     far   {"nopong-far": 1, …}           who it is
-//!     near  {"role": "client", …}          what to look at; secrets travel here only
-//!     far   {"addresses": […]}             ready: names resolved, or the wire watched
-//!     near  {"server_side": false}         a client: dial;    a server: the client's bundle, finish
-//!     far   {bundle}
+//! ```text
+//! far   {"nopong-far": 1, …}           who it is
+//! near  {"role": "client", …}          what to look at; secrets travel here only
+//! far   {"addresses": […]}             ready: names resolved, or the wire watched
+//! near  {"server_side": false}         a client: dial;    a server: the client's bundle, finish
+//! far   {bundle}
+//! ```
 //!
 //! Then the next order, or the end of the input. What the far one says is judged as any bundle is: hostile.
 
