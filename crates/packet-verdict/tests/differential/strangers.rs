@@ -135,99 +135,135 @@ fn from_afar(case: &Case, iif: bool) -> Packet {
     plain
 }
 
+/// What all dials together came to.
+#[derive(Default)]
+struct Found {
+    wrong: Vec<String>,
+    undecided: Vec<String>,
+    judged: u64,
+    /// Undecided only from nft's listing of iptables' rules.
+    poorer: u64,
+}
+
+/// One rule set, every dial, every form of listing.
+fn compare(net: &Net, s: &Stranger, found: &mut Found) {
+    if s.ipset.is_some() && net.run(&["ipset", "list", "-n"], "").is_err() {
+        say!("{}: left out, no ipset here", s.name);
+        return;
+    }
+    let families: &[bool] = match (s.tool, s.v6) {
+        (Tool::Nft, _) => &[true, false],
+        (_, v6) => &[!v6],
+    };
+    let mut forms: Option<Vec<Vec<Ruleset>>> = None;
+    for case in families.iter().flat_map(|v4| dials(*v4)) {
+        if forms.is_none() || remembers(s) {
+            let read = |one: &Vec<(&str, String)>| one.iter().map(|(l, t)| parse(l, t)).collect();
+            let texts = load(net, s);
+            let parsed = texts
+                .and_then(|f| f.iter().map(read).collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string()));
+            match parsed {
+                Ok(all) => forms = Some(all),
+                Err(e) => {
+                    found.wrong.push(format!("{}: cannot be loaded or read: {e}", s.name));
+                    break;
+                }
+            }
+        }
+        let Some(forms) = &forms else { break };
+        let rulesets = &forms[0];
+        let to = std::net::SocketAddr::new(case.dst, case.port);
+        let ways = [
+            ("on the host", packet(&case, true)),
+            ("from afar", from_afar(&case, true)),
+            ("from afar, interface unknown", from_afar(&case, false)),
+        ];
+        let verdicts: Vec<_> = ways.iter().map(|(_, p)| judge(rulesets, p)).collect();
+        // The same rules in another form of listing.
+        for (n, form) in forms.iter().enumerate().skip(1) {
+            let v = judge(form, &ways[0].1);
+            found.judged += 1;
+            let worse = s.tool == Tool::IptablesNft && n == forms.len() - 1;
+            let poor = matches!(v.outcome, Outcome::Undecided | Outcome::Reject(None));
+            let allowed = poor && worse;
+            if v.outcome != verdicts[0].outcome && !allowed && verdicts[0].outcome != Outcome::Undecided {
+                found.wrong.push(format!(
+                    "{}, listing {n}: {:?} {} -> {}:{}: {:?} ({}) instead of {:?} ({})",
+                    s.name,
+                    ways[0].1.hook,
+                    case.src,
+                    case.dst,
+                    case.port,
+                    v.outcome,
+                    v.because,
+                    verdicts[0].outcome,
+                    verdicts[0].because
+                ));
+            }
+            if allowed {
+                found.poorer += 1;
+            }
+        }
+        let mut seen = net.dial(case.from, case.src, to, PATIENCE);
+        if !verdicts.iter().all(|v| agrees(v, &seen)) {
+            load(net, s).expect("as before");
+            seen = net.dial(case.from, case.src, to, CERTAIN);
+        }
+        for ((way, p), v) in ways.iter().zip(&verdicts) {
+            found.judged += 1;
+            let what = format!("{}, {way}: {:?} {} -> {to}: {}", s.name, p.hook, case.src, v.because);
+            if !agrees(v, &seen) {
+                found.wrong.push(format!("{what}; said {:?}, the kernel {seen:?}", v.outcome));
+            } else if v.outcome == Outcome::Undecided {
+                found.undecided.push(format!("{what}; the kernel {seen:?}"));
+            }
+        }
+    }
+}
+
+/// Most of the time is waiting for what is dropped: many at once, each in namespaces of its own.
+const THREADS: usize = 10;
+
 #[test]
 fn the_kernel_agrees_on_what_strangers_write() {
     if let Some(what) = missing() {
         say!("skipped: {what}");
         return;
     }
-    let net = match Net::new(&format!("{}s", std::process::id() % 100_000)) {
-        Ok(net) => net,
-        Err(e) => return say!("skipped: no namespaces to be had: {e}"),
-    };
-    let (mut wrong, mut undecided, mut judged, mut poorer) = (Vec::new(), Vec::new(), 0, 0);
-    for s in strangers() {
-        if s.ipset.is_some() && net.run(&["ipset", "list", "-n"], "").is_err() {
-            say!("{}: left out, no ipset here", s.name);
-            continue;
+    let (all, next) = (strangers(), std::sync::atomic::AtomicUsize::new(0));
+    let worker = |n: usize| {
+        let net = Net::new(&format!("{}s{n}", std::process::id() % 100_000))?;
+        let mut found = Found::default();
+        while let Some(s) = all.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)) {
+            compare(&net, s, &mut found);
         }
-        let families: &[bool] = match (s.tool, s.v6) {
-            (Tool::Nft, _) => &[true, false],
-            (_, v6) => &[!v6],
-        };
-        let mut forms: Option<Vec<Vec<Ruleset>>> = None;
-        for case in families.iter().flat_map(|v4| dials(*v4)) {
-            if forms.is_none() || remembers(&s) {
-                let read = |one: &Vec<(&str, String)>| one.iter().map(|(l, t)| parse(l, t)).collect();
-                let texts = load(&net, &s);
-                let parsed = texts.and_then(|f| {
-                    f.iter().map(read).collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string())
-                });
-                match parsed {
-                    Ok(all) => forms = Some(all),
-                    Err(e) => {
-                        wrong.push(format!("{}: cannot be loaded or read: {e}", s.name));
-                        break;
-                    }
-                }
+        Ok::<_, String>(found)
+    };
+    let results: Vec<Result<Found, String>> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..THREADS).map(|n| scope.spawn(move || worker(n))).collect();
+        workers.into_iter().map(|w| w.join().expect("no panic")).collect()
+    });
+    let mut found = Found::default();
+    for result in results {
+        match result {
+            Ok(one) => {
+                found.wrong.extend(one.wrong);
+                found.undecided.extend(one.undecided);
+                found.judged += one.judged;
+                found.poorer += one.poorer;
             }
-            let Some(forms) = &forms else { break };
-            let rulesets = &forms[0];
-            let to = std::net::SocketAddr::new(case.dst, case.port);
-            let ways = [
-                ("on the host", packet(&case, true)),
-                ("from afar", from_afar(&case, true)),
-                ("from afar, interface unknown", from_afar(&case, false)),
-            ];
-            let verdicts: Vec<_> = ways.iter().map(|(_, p)| judge(rulesets, p)).collect();
-            // The same rules in another form of listing.
-            for (n, form) in forms.iter().enumerate().skip(1) {
-                let v = judge(form, &ways[0].1);
-                judged += 1;
-                let worse = s.tool == Tool::IptablesNft && n == forms.len() - 1;
-                let poor = matches!(v.outcome, Outcome::Undecided | Outcome::Reject(None));
-                let allowed = poor && worse;
-                if v.outcome != verdicts[0].outcome && !allowed && verdicts[0].outcome != Outcome::Undecided {
-                    wrong.push(format!(
-                        "{}, listing {n}: {:?} {} -> {}:{}: {:?} ({}) instead of {:?} ({})",
-                        s.name,
-                        ways[0].1.hook,
-                        case.src,
-                        case.dst,
-                        case.port,
-                        v.outcome,
-                        v.because,
-                        verdicts[0].outcome,
-                        verdicts[0].because
-                    ));
-                }
-                if allowed {
-                    poorer += 1;
-                }
-            }
-            let mut seen = net.dial(case.from, case.src, to, PATIENCE);
-            if !verdicts.iter().all(|v| agrees(v, &seen)) {
-                load(&net, &s).expect("as before");
-                seen = net.dial(case.from, case.src, to, CERTAIN);
-            }
-            for ((way, p), v) in ways.iter().zip(&verdicts) {
-                judged += 1;
-                let what = format!("{}, {way}: {:?} {} -> {to}: {}", s.name, p.hook, case.src, v.because);
-                if !agrees(v, &seen) {
-                    wrong.push(format!("{what}; said {:?}, the kernel {seen:?}", v.outcome));
-                } else if v.outcome == Outcome::Undecided {
-                    undecided.push(format!("{what}; the kernel {seen:?}"));
-                }
-            }
+            Err(e) => return say!("skipped: no namespaces to be had: {e}"),
         }
     }
     say!(
-        "{judged} verdicts, {} contradictions, {} undecided; {poorer} only from nft's listing of iptables' rules",
-        wrong.len(),
-        undecided.len()
+        "{} verdicts, {} contradictions, {} undecided; {} only from nft's listing of iptables' rules",
+        found.judged,
+        found.wrong.len(),
+        found.undecided.len(),
+        found.poorer
     );
-    for line in &undecided {
+    for line in &found.undecided {
         say!("undecided: {line}");
     }
-    assert!(wrong.is_empty(), "the kernel contradicts:\n{}", wrong.join("\n"));
+    assert!(found.wrong.is_empty(), "the kernel contradicts:\n{}", found.wrong.join("\n"));
 }
