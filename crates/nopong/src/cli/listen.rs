@@ -3,9 +3,11 @@
 use super::{Fail, Verb, exit, io};
 use crate::listen::{self, Heard, Options};
 use crate::probe;
+use crate::sys;
 use crate::text::shown_str;
 use serde_json::json;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 /// Its arguments.
@@ -68,6 +70,9 @@ impl Verb for Listen {
             (Some(_), false) => "for that time",
             (None, false) => "Ctrl-C ends it",
         };
+        // From here on a signal ends it in order: who reads the line below may send one at once.
+        let stop = sys::signals::stop()
+            .map_err(|e| Fail::usage(format!("cannot wait for signals: {}", sys::errno_name(&e))))?;
         io::say(&format!("standing in for Redis on {at}{with}, {until}; nothing is stored"));
         let options = Options { length: self.length, once: self.once, tls };
         let human = self.format == "human";
@@ -76,7 +81,7 @@ impl Verb for Listen {
                 drop(io::emit(as_text(heard).as_bytes()));
             }
         };
-        let all = listen::serve(&listener, &options, &mut tell)
+        let all = listen::serve(&listener, stop.as_fd(), &options, &mut tell)
             .map_err(|why| Fail::usage(format!("cannot stand in: {why}")))?;
         if !human {
             let clients: Vec<_> = all.iter().map(as_json).collect();

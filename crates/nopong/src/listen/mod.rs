@@ -17,7 +17,7 @@ use crate::sys::{
 };
 use rustls::ServerConfig;
 use std::net::SocketAddr;
-use std::os::fd::AsFd as _;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -50,13 +50,13 @@ pub fn bind(at: SocketAddr) -> Result<Listener, Why> {
 }
 
 /// Serves until the time is over, a signal comes, or `once` is fulfilled. `tell` gets each client when it has said what
-/// it wants: closed, or quiet for a while.
+/// it wants: closed, or quiet for a while. `stop` is of [`sys::signals::stop`], taken before anybody was told to come.
 pub fn serve(
     listener: &Listener,
+    stop: BorrowedFd<'_>,
     options: &Options,
     tell: &mut dyn FnMut(&Heard),
 ) -> Result<Vec<Heard>, Why> {
-    let stop = sys::signals::stop().map_err(|e| sys::why("the signals", &e))?;
     let started = sys::now();
     let (send, receive) = mpsc::channel::<Heard>();
     let (over, busy) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -72,7 +72,7 @@ pub fn serve(
                 break;
             }
             let slice = Duration::from_millis(100);
-            match listener.accept(stop.as_fd(), left.map_or(slice, |l| l.min(slice))) {
+            match listener.accept(stop, left.map_or(slice, |l| l.min(slice))) {
                 Accepted::Nobody => {}
                 Accepted::Stopped => break,
                 Accepted::Stream(stream, peer) => {
