@@ -6,7 +6,7 @@ PACKAGES = redis-server redis-tools debootstrap systemd-container iproute2 nftab
 ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes)
 APT := $(shell command -v apt-get)
 
-.PHONY: build test needs unit lab fuzz bench check docs verdict-differential
+.PHONY: build test needs unit lab lab-fix fuzz bench check docs verdict-differential
 
 build:
 	$(CARGO) build --release -p nopong
@@ -34,6 +34,10 @@ unit:
 lab: build
 	$(CARGO) run --release -q -p lab -- run
 	$(CARGO) run --release -q -p lab -- cloud
+
+# Every fixable fault: broken, fixed, PONG for a real client, undone, compared. ARGS=--kill kills it at each point instead.
+lab-fix: build
+	$(CARGO) run --release -q -p lab -- fix $(ARGS)
 
 # Coverage-guided, on the stable toolchain. SECONDS_EACH: time for each target.
 fuzz:
