@@ -407,13 +407,13 @@ pub struct Unreadable {
 
 impl Unit {
     /// What tells a unit that should run from one that a package brought and nobody uses, as sorting key: it
-    /// failed or is under way, it is enabled, it was tried since the boot, it is not masked.
+    /// failed or is under way, it is enabled, it was tried since the boot, somebody masked it.
     pub fn merit(&self) -> (bool, bool, bool, bool) {
         (
             !matches!(self.active.as_str(), "failed" | "activating" | "deactivating" | "reloading"),
             !self.file_state.as_deref().unwrap_or_default().starts_with("enabled"),
             self.stopped_at.is_none() && self.started_at.is_none(),
-            self.load_state == "masked",
+            self.load_state != "masked",
         )
     }
 }

@@ -51,7 +51,9 @@ impl Cause for TcpPortDisabled {
                 .config()
                 .and_then(|c| c.value("tls-port"))
                 .is_some_and(|p| own.iter().all(|l| p == l.at.port().to_string()));
-        if !own.is_empty() && !tls_only {
+        // A TLS port that is the one dialled is refused for another reason.
+        let this_port = own.iter().any(|l| l.at.port() == case.ask.port);
+        if !own.is_empty() && (!tls_only || this_port) {
             return vec![Reason::rules_out("listener", format!("Redis listens on {}", listing(&own)))];
         }
         // As an ordinary user the holder of a socket can be unknown; then only the setting speaks.
