@@ -119,7 +119,7 @@ fn lost_at_reload(case: &Case<'_>, verdict: &Verdict) -> Option<Latent> {
     }
     let port = case.ask.port;
     let says = format!(
-        "{} is let in by {}, and nothing in {} admits it to port {port}",
+        "{} is let in by the rule {}, and nothing in {} admits it to port {port}",
         verdict.source,
         rule(verdict),
         saved.file
