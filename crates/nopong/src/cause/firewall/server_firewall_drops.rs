@@ -27,8 +27,26 @@ fn dropped(case: &Case<'_>) -> u32 {
     case.server.drop.get().and_then(|d| d.reasons.get(NETFILTER_DROP).copied()).unwrap_or(0)
 }
 
+/// The word for a source that the routes say cannot come in there (net.ipv4.conf.*.rp_filter; same file).
+const RPFILTER: &str = "IP_RPFILTER";
+
+/// Packets of the client that came in, and that reverse-path filtering threw away.
+fn reverse_path(case: &Case<'_>) -> Option<String> {
+    let Journey::Arrived { there, .. } = case.journey() else { return None };
+    let count = case.server.drop.get()?.reasons.get(RPFILTER).filter(|n| **n > 0)?;
+    Some(format!(
+        "the kernel of {} threw away {count} SYNs from {} (IP_RPFILTER): they came in on {}, and its route to that address leads elsewhere",
+        case.server_called(),
+        there.client,
+        there.dev
+    ))
+}
+
 /// What the server's own side tells; empty when it was not read.
 fn on_server(case: &Case<'_>) -> Vec<Reason> {
+    if let Some(says) = reverse_path(case) {
+        return vec![Reason::confirms("drop", says)];
+    }
     let mut reasons = Vec::new();
     if let Journey::Arrived { there, .. } = case.journey() {
         let (client, dev) = (there.client, &there.dev);
@@ -109,6 +127,9 @@ impl Cause for ServerFirewallDrops {
     }
 
     fn title(&self, case: &Case<'_>) -> String {
+        if reverse_path(case).is_some() {
+            return format!("reverse-path filtering of {} drops the connection", this_host(case));
+        }
         match own_input(case).filter(|v| v.verdict == "drop") {
             Some(verdict) => {
                 format!("the firewall of {} drops the connection: {}", this_host(case), rule(verdict))
@@ -118,6 +139,18 @@ impl Cause for ServerFirewallDrops {
     }
 
     fn fix(&self, case: &Case<'_>) -> Option<Fix> {
+        if reverse_path(case).is_some() {
+            let client = crate::cause::common::source_or_blank(case);
+            return Some(
+                Fix::new(
+                    Risk::Advice,
+                    "on the Redis host: let the route to the client lead back the way it comes",
+                )
+                .run("where its answers would go", format!("ip route get {client}"))
+                .run("what is filtered (1 strict, 2 loose)", "sysctl -a -r '\\.rp_filter'".to_owned())
+                .step("correct the route; where two ways are meant, net.ipv4.conf.*.rp_filter=2"),
+            );
+        }
         let verdict = own_input(case).filter(|v| v.verdict == "drop").or_else(|| outside_input(case));
         let mut fix = allow(case, verdict);
         if !case.server_seen() {
