@@ -1,8 +1,9 @@
-//! What a Kubernetes Service tells of the port dialled, for the cause `wrong-port`.
+//! What a Kubernetes Service tells of the port dialled, for the cause `wrong-port`; and whether there is a cluster at all.
 
 use super::common::{sh, stands};
 use super::{Fix, Reason, Risk};
 use crate::diagnosis::{Case, Symptom};
+use crate::evidence::Seen;
 use crate::evidence::kube::Service;
 use crate::kube::ports::{self, Fault};
 
@@ -99,5 +100,14 @@ pub(super) fn port_title(case: &Case<'_>) -> Option<String> {
         Fault::Headless(right) => {
             format!("Service {key} is headless: its pods' own port {right} must be dialled, not {port}")
         }
+    })
+}
+
+/// Nothing here is of a Kubernetes cluster: its objects were not even asked for, and the client is in no container.
+pub(super) fn none_here(case: &Case<'_>) -> Option<Reason> {
+    let unasked = matches!(case.client.kubernetes, Seen::NotRun);
+    let outside = case.client.standing.get().is_some_and(|s| s.container.is_none());
+    (unasked && outside).then(|| {
+        Reason::against("standing", "neither the client nor the name dialled is of a Kubernetes cluster")
     })
 }

@@ -4,7 +4,7 @@
 //! do not (flannel), some let policies of their own come first. See docs/design/network-policies.md.
 
 use crate::cause::common::{meta, sh};
-use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
+use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage, cluster};
 use crate::diagnosis::{Case, Symptom};
 use crate::evidence::kube::{Key, Kubernetes, Labels};
 use crate::kube::path::{Path, path};
@@ -79,7 +79,7 @@ impl Cause for NetworkPolicyBlocks {
         if !named && !matches!(case.symptom, Symptom::TimedOut | Symptom::Refused | Symptom::Unreachable) {
             return Vec::new();
         }
-        let Some((k8s, path)) = judged(case) else { return Vec::new() };
+        let Some((k8s, path)) = judged(case) else { return Vec::from_iter(cluster::none_here(case)) };
         let denied = path.denied().filter(|_| explains(case, &path));
         let Some(denied) = denied else { return undenied(case, &path) };
         let side = match (path.dns_denied(), denied.direction) {

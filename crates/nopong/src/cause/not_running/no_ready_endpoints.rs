@@ -2,7 +2,7 @@
 //! crash, wait or fail their readiness probe.
 
 use crate::cause::common::{meta, sh};
-use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
+use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage, cluster};
 use crate::diagnosis::{Case, Symptom};
 use crate::evidence::kube::Kubernetes;
 use crate::kube::endpoints::{Empty, Lack, empty};
@@ -67,6 +67,7 @@ impl Cause for NoReadyEndpoints {
             let service = k8s.and_then(|k| k.service()).filter(|s| s.external_name.is_none());
             return service
                 .map(|s| Reason::rules_out("kubernetes", format!("Service {} has ready endpoints", s.key)))
+                .or_else(|| cluster::none_here(case))
                 .into_iter()
                 .collect();
         };
