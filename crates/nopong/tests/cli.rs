@@ -271,10 +271,13 @@ fn a_bundle_is_judged_alike_elsewhere() {
         piped.stdin.take().unwrap().write_all(&std::fs::read(folder.join("b.json")).unwrap()).unwrap();
         let piped = piped.wait_with_output().unwrap();
         assert_eq!(piped.stdout, judge("json").stdout);
-        let live = run(&["--format", "json", &address]);
-        let (live_code, judged) = (code(&live), judge("json"));
-        assert_eq!(code(&judged), live_code);
-        assert_eq!(json(&judged)["stage"], json(&live)["stage"]);
+        // A second look sees another moment of this machine, whose servers may come and go meanwhile.
+        let agree = (0..5).any(|_| {
+            let made = nopong(&["collect", "-o", "b.json", &address]).current_dir(&folder).output().unwrap();
+            let (judged, live) = (judge("json"), run(&["--format", "json", &address]));
+            code(&made) == 0 && code(&judged) == code(&live) && json(&judged)["stage"] == json(&live)["stage"]
+        });
+        assert!(agree, "{address}: the bundle is judged otherwise than a look");
     }
     // Without a name it makes one, of its own form.
     let made = nopong(&["collect", &closed()]).current_dir(&folder).output().unwrap();
