@@ -54,6 +54,18 @@ pub fn shell(word: &str) -> String {
     }
 }
 
+/// What is wrong with a JSON text. serde's words quote the input; only the kind and the place are told.
+pub(crate) fn json_fault(error: &serde_json::Error) -> String {
+    use serde_json::error::Category;
+    let what = match error.classify() {
+        Category::Syntax => "not JSON, or nested too deeply",
+        Category::Eof => "cut off",
+        Category::Data => "a value of the wrong kind",
+        Category::Io => "not readable",
+    };
+    format!("{what}, at line {} column {}", error.line(), error.column())
+}
+
 #[cfg(test)]
 mod tests {
     use super::{shell, shown};

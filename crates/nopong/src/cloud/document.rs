@@ -2,6 +2,7 @@
 
 use super::Inventory;
 use crate::evidence::cloud::Provider;
+use crate::text::json_fault;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -65,7 +66,7 @@ pub(super) fn read(
     // serde_json bounds the depth to 128.
     for document in serde_json::Deserializer::from_slice(bytes).into_iter::<&RawValue>() {
         documents += 1;
-        let raw = document.map_err(|e| wrong(&e))?;
+        let raw = document.map_err(|e| json_fault(&e))?;
         one(inventory, name, raw, &mut found, true)?;
     }
     match (documents, found.is_empty()) {
@@ -95,11 +96,11 @@ fn one(
     if !text.starts_with('{') {
         return Ok(());
     }
-    let peek: Peek = serde_json::from_str(text).map_err(|e| wrong(&e))?;
+    let peek: Peek = serde_json::from_str(text).map_err(|e| json_fault(&e))?;
     if peek.is_aws() {
-        found.extend(inventory.aws.add(name, text).map_err(|e| wrong(&e))?.map(|w| (Provider::Aws, w)));
+        found.extend(inventory.aws.add(name, text).map_err(|e| json_fault(&e))?.map(|w| (Provider::Aws, w)));
     } else if peek.firewalls.is_some() || peek.policies.is_some() {
-        found.push((Provider::Gcp, inventory.gcp.add_effective(text).map_err(|e| wrong(&e))?));
+        found.push((Provider::Gcp, inventory.gcp.add_effective(text).map_err(|e| json_fault(&e))?));
     } else if peek.value.is_some() && outermost {
         // Azure's REST form of a list.
         #[derive(Deserialize)]
@@ -107,7 +108,7 @@ fn one(
             #[serde(borrow)]
             value: &'a RawValue,
         }
-        let page: Page<'_> = serde_json::from_str(text).map_err(|e| wrong(&e))?;
+        let page: Page<'_> = serde_json::from_str(text).map_err(|e| json_fault(&e))?;
         if page.value.get().starts_with('[') {
             return list(inventory, name, page.value.get(), found);
         }
@@ -123,7 +124,7 @@ fn list(
     text: &str,
     found: &mut Vec<(Provider, String)>,
 ) -> Result<(), String> {
-    let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|e| wrong(&e))?;
+    let items: Vec<&RawValue> = serde_json::from_str(text).map_err(|e| json_fault(&e))?;
     let mut inside = Vec::new();
     for item in items {
         one(inventory, name, item, &mut inside, false)?;
@@ -144,10 +145,10 @@ fn resource(
     };
     let (kind, id) = (word(&peek.kind), word(&peek.id));
     if let Some(kind) = kind.strip_prefix("compute#") {
-        let what = inventory.gcp.add(kind, text).map_err(|e| wrong(&e))?;
+        let what = inventory.gcp.add(kind, text).map_err(|e| json_fault(&e))?;
         found.extend(what.map(|w| (Provider::Gcp, w.to_owned())));
     } else if let Some(kind) = super::azure::kind(&id) {
-        let what = inventory.azure.add(kind, text).map_err(|e| wrong(&e))?;
+        let what = inventory.azure.add(kind, text).map_err(|e| json_fault(&e))?;
         found.extend(what.map(|w| (Provider::Azure, w.to_owned())));
     }
     Ok(())
@@ -170,16 +171,4 @@ pub(super) fn count(n: usize, what: &str) -> String {
         (_, None) if what.ends_with('s') => format!("{n} {what}es"),
         (_, None) => format!("{n} {what}s"),
     }
-}
-
-/// serde's words quote the input; only the kind and the place are told.
-fn wrong(error: &serde_json::Error) -> String {
-    use serde_json::error::Category;
-    let what = match error.classify() {
-        Category::Syntax => "not JSON, or nested too deeply",
-        Category::Eof => "cut off",
-        Category::Data => "a value of the wrong kind",
-        Category::Io => "not readable",
-    };
-    format!("{what}, at line {} column {}", error.line(), error.column())
 }

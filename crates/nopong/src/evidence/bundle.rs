@@ -4,6 +4,7 @@
 //! What is in it was freed of secrets when it was looked at; [`super::scrub`] has the last word before it is written.
 
 use super::{CaseFile, SCHEMA_VERSION};
+use crate::text::json_fault;
 
 /// Largest bundle. A full one of a busy host is some 300 KiB.
 pub const MAX: usize = 16 << 20;
@@ -21,7 +22,7 @@ pub fn read(bytes: &[u8]) -> Result<CaseFile, String> {
         return Err(format!("more than {} MiB, which no bundle is", MAX >> 20));
     }
     // serde_json itself bounds the depth to 128.
-    let header: Header = serde_json::from_slice(bytes).map_err(|e| wrong(&e))?;
+    let header: Header = serde_json::from_slice(bytes).map_err(|e| json_fault(&e))?;
     match header {
         Header { outcome: Some(_), ask: None, .. } => {
             Err("this is a report, not a bundle: `nopong collect` makes one".to_owned())
@@ -32,20 +33,8 @@ pub fn read(bytes: &[u8]) -> Result<CaseFile, String> {
         Header { schema_version: Some(version), .. } if version > SCHEMA_VERSION => Err(format!(
             "a bundle of version {version}; this nopong reads up to {SCHEMA_VERSION}: take a newer one"
         )),
-        Header { .. } => serde_json::from_slice(bytes).map_err(|e| wrong(&e)),
+        Header { .. } => serde_json::from_slice(bytes).map_err(|e| json_fault(&e)),
     }
-}
-
-/// serde's words quote the input; only the kind and the place are told.
-fn wrong(error: &serde_json::Error) -> String {
-    use serde_json::error::Category;
-    let what = match error.classify() {
-        Category::Syntax => "not JSON, or nested too deeply",
-        Category::Eof => "cut off",
-        Category::Data => "a value of the wrong kind",
-        Category::Io => "not readable",
-    };
-    format!("{what}, at line {} column {}", error.line(), error.column())
 }
 
 /// Writes a bundle.

@@ -7,7 +7,7 @@ mod service;
 
 use super::cluster::Cluster;
 use crate::evidence::kube::{Key, Labels, Namespace, Workload};
-use crate::text::shown_str;
+use crate::text::{json_fault, shown_str};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
@@ -39,7 +39,7 @@ pub fn read(bytes: &[u8], cluster: &mut Cluster) -> Result<(), String> {
         ));
     }
     // serde_json itself bounds the depth to 128.
-    let header: Header = serde_json::from_slice(bytes).map_err(|e| wrong(&e))?;
+    let header: Header = serde_json::from_slice(bytes).map_err(|e| json_fault(&e))?;
     let Some(kind) = header.kind.filter(|_| header.version.is_some()) else {
         return Err(
             "no object of Kubernetes: it has no kind and apiVersion (kubectl get … -o json)".to_owned()
@@ -47,23 +47,11 @@ pub fn read(bytes: &[u8], cluster: &mut Cluster) -> Result<(), String> {
     };
     let mut document = serde_json::Deserializer::from_slice(bytes);
     let of = kind.strip_suffix("List").unwrap_or_default();
-    document.deserialize_map(Top { cluster, of, listed: 0 }).map_err(|e| wrong(&e))?;
+    document.deserialize_map(Top { cluster, of, listed: 0 }).map_err(|e| json_fault(&e))?;
     if !of.is_empty() {
         cluster.listed_whole(of);
     }
     Ok(())
-}
-
-/// serde's words quote the input; only the kind and the place are told.
-fn wrong(error: &serde_json::Error) -> String {
-    use serde_json::error::Category;
-    let what = match error.classify() {
-        Category::Syntax => "not JSON, or nested too deeply",
-        Category::Eof => "cut off",
-        Category::Data => "a value of the wrong kind",
-        Category::Io => "not readable",
-    };
-    format!("{what}, at line {} column {}", error.line(), error.column())
 }
 
 /// The outermost object. Items go into the model one by one: only one of them is in memory as JSON at a time.
