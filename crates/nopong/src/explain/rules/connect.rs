@@ -8,7 +8,9 @@ use crate::explain::text::Text;
 pub(super) const RULES: &[Rule] = &[
     rule(
         "no route to the host",
-        &[
+        winsock!(
+            10065,
+            "wsaehostunreach",
             "ehostunreach",
             "no route to host",
             "noroutetohost",
@@ -19,17 +21,9 @@ pub(super) const RULES: &[Rule] = &[
             "host is unreachable",
             "host unreachable",
             "unreachable host",
-            "error 10065",
-            "(10065)",
-            "[10065]",
-            "errno 10065",
-            "error: 10065",
-            "code 10065",
-            "10065 connecting",
-            "wsaehostunreach",
             "ehostdown",
             "host is down",
-        ],
+        ),
         &[
             ("host-unreachable", 0.43),
             ("server-firewall-rejects", 0.37),
@@ -51,41 +45,47 @@ pub(super) const RULES: &[Rule] = &[
     .unless(&["error accepting"]),
     rule(
         "no local port is left",
-        &[
-            "error 10055",
-            "(10055)",
-            "[10055]",
-            "errno 10055",
-            "error: 10055",
-            "code 10055",
-            "10055 connecting",
+        winsock!(
+            10055,
             "wsaenobufs",
             "only one usage of each socket address",
             "lacked sufficient buffer space",
-        ],
+        ),
         &[("client-ports-exhausted", 0.85), ("port-taken", 0.05)],
     )
     .unless(&["listening socket", "bind:"]),
 ];
 
+/// ENETUNREACH: Linux 101, macOS 51.
+pub(super) const UNREACHABLE: &[&str] = winsock!(
+    10051,
+    "wsaenetunreach",
+    "enetunreach",
+    "network is unreachable",
+    "network unreachable",
+    "error 101 ",
+    "error 51 ",
+    "errno 101",
+);
+
+/// EADDRNOTAVAIL: Linux 99, macOS 49.
+pub(super) const NOT_AVAILABLE: &[&str] = winsock!(
+    10049,
+    "wsaeaddrnotavail",
+    "cannot assign requested address",
+    "can't assign requested address",
+    "eaddrnotavail",
+    "error 99 ",
+    "error 49 ",
+    "errno 99",
+);
+
+/// The same from a server that binds.
+pub(super) const LISTENING: &[&str] = &["listening socket", "could not create server tcp", "bind:"];
+
 /// What depends on the address: EADDRNOTAVAIL, ENETUNREACH, EACCES, ENOENT.
 pub(super) fn local(text: &Text, dialled: Option<&Address>, weights: &mut Weights) {
-    if text.any(&[
-        "enetunreach",
-        "network is unreachable",
-        "network unreachable",
-        "error 101 ",
-        "error 51 ",
-        "errno 101",
-        "error 10051",
-        "(10051)",
-        "[10051]",
-        "errno 10051",
-        "error: 10051",
-        "code 10051",
-        "10051 connecting",
-        "wsaenetunreach",
-    ]) {
+    if text.any(UNREACHABLE) {
         let shares: &[(&str, f64)] = if dialled.is_some_and(Address::is_v6) {
             &[("family-mismatch", 0.5), ("host-unreachable", 0.4)]
         } else {
@@ -98,23 +98,7 @@ pub(super) fn local(text: &Text, dialled: Option<&Address>, weights: &mut Weight
 }
 
 fn not_available(text: &Text, dialled: Option<&Address>, weights: &mut Weights) {
-    let words = [
-        "cannot assign requested address",
-        "can't assign requested address",
-        "eaddrnotavail",
-        "error 99 ",
-        "error 49 ",
-        "error 10049",
-        "(10049)",
-        "[10049]",
-        "errno 10049",
-        "error: 10049",
-        "code 10049",
-        "10049 connecting",
-        "wsaeaddrnotavail",
-        "errno 99",
-    ];
-    if !text.any(&words) || text.any(&["listening socket", "could not create server tcp", "bind:"]) {
+    if !text.any(NOT_AVAILABLE) || text.any(LISTENING) {
         return;
     }
     let by_name = dialled.is_some_and(|a| a.host.eq_ignore_ascii_case("localhost") || a.host == "::1");

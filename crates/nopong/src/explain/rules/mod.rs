@@ -4,6 +4,23 @@
 //! outweighs what a client says after all of them: a log often has several, and the first is the cause of the others.
 //! The shares are odds: where the words decide nothing between causes, they say so.
 
+/// A list of words with the spellings of a Winsock error (winsock2.h): its number as programs show it, and its name.
+macro_rules! winsock {
+    ($number:literal, $name:literal, $($word:literal),* $(,)?) => {
+        &[
+            concat!("error ", $number),
+            concat!("(", $number, ")"),
+            concat!("[", $number, "]"),
+            concat!("errno ", $number),
+            concat!("error: ", $number),
+            concat!("code ", $number),
+            concat!($number, " connecting"),
+            $name,
+            $($word),*
+        ]
+    };
+}
+
 mod certificate;
 mod connect;
 mod name;
@@ -81,6 +98,9 @@ const TABLES: &[&[Rule]] = &[
 
 /// Lists of words that rules ask for in their own order.
 const LISTS: &[&[&str]] = &[
+    connect::UNREACHABLE,
+    connect::NOT_AVAILABLE,
+    connect::LISTENING,
     name::MISSING,
     name::AGAIN,
     place::CONTAINER,
@@ -102,22 +122,6 @@ const ASKED: &[&str] = &[
     "-p tcp://",
     ".sock",
     ".svc.cluster.local",
-    "error 10049",
-    "(10049)",
-    "[10049]",
-    "errno 10049",
-    "error: 10049",
-    "code 10049",
-    "10049 connecting",
-    "wsaeaddrnotavail",
-    "error 10051",
-    "(10051)",
-    "[10051]",
-    "errno 10051",
-    "error: 10051",
-    "code 10051",
-    "10051 connecting",
-    "wsaenetunreach",
     "185.",
     ":53: ",
     ":tcp://",
@@ -130,9 +134,6 @@ const ASKED: &[&str] = &[
     "amazonaws.com",
     "announce",
     "ask ",
-    "bind:",
-    "can't assign requested address",
-    "cannot assign requested address",
     "cannot connect to redis://",
     "clientclosederror",
     "cluster.js",
@@ -144,40 +145,28 @@ const ASKED: &[&str] = &[
     "connect etimedout",
     "connect timed out",
     "connection failure occurred",
-    "could not create server tcp",
     "could not get a resource from the pool",
     "dial tcp",
     "disk quota exceeded",
     "eacces",
-    "eaddrnotavail",
     "enableofflinequeue",
-    "enetunreach",
     "enoent",
     "enospc",
     "enotfound '",
     "enotfound \"",
-    "errno 101",
-    "errno 99",
-    "error 101 ",
     "error 13 ",
     "error 2 connecting",
-    "error 49 ",
-    "error 51 ",
-    "error 99 ",
     "esrvfail",
     "failed connecting to host",
     "fullresync",
     "hello timed out",
     "heroku",
     "interactive",
-    "listening socket",
     "lookup ",
     "lookup \"",
     "misconf",
     "module load",
     "moved ",
-    "network is unreachable",
-    "network unreachable",
     "nf_conntrack: table full",
     "no space left on device",
     "no such file",

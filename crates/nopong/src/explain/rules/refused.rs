@@ -6,7 +6,9 @@ use crate::explain::address::Address;
 use crate::explain::text::Text;
 
 /// Each system's and language's words for it: Linux 111, macOS 61, Windows 10061.
-pub(super) const WORDS: &[&str] = &[
+pub(super) const WORDS: &[&str] = winsock!(
+    10061,
+    "wsaeconnrefused",
     "econnrefused",
     "connection refused",
     "connectionrefused",
@@ -16,14 +18,6 @@ pub(super) const WORDS: &[&str] = &[
     "errno 61]",
     "os error 111",
     "os error 61)",
-    "error 10061",
-    "(10061)",
-    "[10061]",
-    "errno 10061",
-    "error: 10061",
-    "code 10061",
-    "10061 connecting",
-    "wsaeconnrefused",
     "winerror 1225",
     "actively refused",
     "remote computer refused",
@@ -46,7 +40,7 @@ pub(super) const WORDS: &[&str] = &[
     "拒绝连接",
     "연결을 거부",
     "连接被拒绝",
-];
+);
 
 /// Signs that another client of the same program works, or knows another address.
 pub(super) const WORKED: &[&str] = &["connected to redis://", "connected to rediss://", "forkpoolworker"];

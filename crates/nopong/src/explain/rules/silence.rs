@@ -5,21 +5,15 @@ use crate::explain::address::Address;
 use crate::explain::text::Text;
 
 /// The connection attempt itself had no answer: Linux 110, macOS 60, Windows 10060.
-pub(super) const CONNECTING: &[&str] = &[
+pub(super) const CONNECTING: &[&str] = winsock!(
+    10060,
+    "wsaetimedout",
     "connect etimedout",
     "error 110 ",
     "error 60 ",
     "errno 110]",
     "errno 60]",
     "os error 110",
-    "error 10060",
-    "(10060)",
-    "[10060]",
-    "errno 10060",
-    "error: 10060",
-    "code 10060",
-    "10060 connecting",
-    "wsaetimedout",
     "winerror 121",
     "connecttimeout",
     "connectiontimeouterror",
@@ -36,7 +30,7 @@ pub(super) const CONNECTING: &[&str] = &[
     "dial tcp",
     "dial timeout",
     "timeout on connect",
-];
+);
 
 /// A reply did not come.
 pub(super) const WAITING: &[&str] = &[
@@ -130,17 +124,7 @@ pub(super) const CUT: &[Rule] = &[
             ("bind-loopback-only", 0.05),
         ],
     )
-    .unless(&[
-        "error 10061",
-        "(10061)",
-        "[10061]",
-        "errno 10061",
-        "error: 10061",
-        "code 10061",
-        "10061 connecting",
-        "wsaeconnrefused",
-        "refused",
-    ]),
+    .unless(winsock!(10061, "wsaeconnrefused", "refused",)),
     rule(
         "reset, with both ends named",
         // Go names both ends only of an established connection: a mesh or a policy cut it, or TLS was wanted.
@@ -156,23 +140,17 @@ pub(super) const CUT: &[Rule] = &[
     .unless(&["error while reading", "writing to socket"]),
     rule(
         "reset by the other side",
-        &[
+        winsock!(
+            10054,
+            "wsaeconnreset",
             "econnreset",
             "connection reset",
             "error 104 ",
             "errno 104",
             "errno 54]",
             "os error 104",
-            "error 10054",
-            "(10054)",
-            "[10054]",
-            "errno 10054",
-            "error: 10054",
-            "code 10054",
-            "10054 connecting",
-            "wsaeconnreset",
             "forcibly closed",
-        ],
+        ),
         &[
             ("tls-required", 0.4),
             ("idle-connection-cut", 0.24),
