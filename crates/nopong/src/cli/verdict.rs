@@ -77,7 +77,7 @@ impl Verb for Verdict {
         };
         let live = self.ruleset.is_empty();
         let (rules, mut packet) = if live {
-            (firewall::read(), firewall::packet(&asked))
+            (firewall::read(), firewall::Host::read().packet(&asked))
         } else {
             let mut packet = Packet::new(asked.src, asked.dst, asked.port);
             packet.hook = asked.hook;

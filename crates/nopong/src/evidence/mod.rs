@@ -9,12 +9,14 @@ pub mod client;
 pub mod cloud;
 pub mod containers;
 pub mod ends;
+mod firewall;
 pub mod kube;
 pub mod redact;
 mod says;
 mod scrub;
 pub mod server;
 pub mod startup;
+mod talk;
 mod words;
 
 #[doc(hidden)]

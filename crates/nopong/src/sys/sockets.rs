@@ -28,30 +28,8 @@ pub struct Tcp {
 
 /// All TCP sockets of both families but the listeners.
 pub fn connections(max: usize) -> Result<Vec<Tcp>, Why> {
-    let mut found = Vec::new();
-    for (family, socket_id) in [(AF_INET, SocketId::new_v4()), (AF_INET6, SocketId::new_v6())] {
-        let mut states = StateFlags::all();
-        states.remove(StateFlags::LISTEN);
-        let request = SockDiagMessage::InetRequest(InetRequest {
-            family,
-            protocol: IPPROTO_TCP,
-            extensions: ExtensionFlags::empty(),
-            states,
-            socket_id,
-        });
-        let canonical = |ip: IpAddr, port| SocketAddr::new(ip.to_canonical(), port);
-        for message in netlink::dump(NETLINK_SOCK_DIAG, request, max)? {
-            let SockDiagMessage::InetResponse(response) = message else { continue };
-            let (header, id) = (&response.header, &response.header.socket_id);
-            found.push(Tcp {
-                local: canonical(id.source_address, id.source_port),
-                remote: canonical(id.destination_address, id.destination_port),
-                state: header.state,
-                uid: header.uid,
-                inode: u64::from(header.inode),
-            });
-        }
-    }
+    let mut found = ask(AF_INET, None, max)?;
+    found.extend(ask(AF_INET6, None, max)?);
     Ok(found)
 }
 
@@ -59,30 +37,44 @@ pub fn connections(max: usize) -> Result<Vec<Tcp>, Why> {
 pub fn towards(to: &[SocketAddr], max: usize) -> Option<(u32, u32)> {
     let port = to.first()?.port();
     let (mut all, mut waiting) = (0, 0);
-    for (family, mut socket_id) in [(AF_INET, SocketId::new_v4()), (AF_INET6, SocketId::new_v6())] {
+    for family in [AF_INET, AF_INET6] {
         if !to.iter().any(|a| a.is_ipv4() == (family == AF_INET)) {
             continue;
         }
-        // The kernel filters by port (net/ipv4/inet_diag.c, inet_diag_dump_icsk).
-        socket_id.destination_port = port;
-        let mut states = StateFlags::all();
-        states.remove(StateFlags::LISTEN);
-        let request = SockDiagMessage::InetRequest(InetRequest {
-            family,
-            protocol: IPPROTO_TCP,
-            extensions: ExtensionFlags::empty(),
-            states,
-            socket_id,
-        });
-        for message in netlink::dump(NETLINK_SOCK_DIAG, request, max).ok()? {
-            let SockDiagMessage::InetResponse(response) = message else { continue };
-            let id = &response.header.socket_id;
-            let peer = SocketAddr::new(id.destination_address, id.destination_port);
-            if to.contains(&peer) {
-                all += 1;
-                waiting += u32::from(response.header.state == TIME_WAIT);
-            }
+        for socket in ask(family, Some(port), max).ok()?.iter().filter(|s| to.contains(&s.remote)) {
+            all += 1;
+            waiting += u32::from(socket.state == TIME_WAIT);
         }
     }
     Some((all, waiting))
+}
+
+/// The sockets of a family that do not listen, towards one port or any.
+fn ask(family: u8, towards: Option<u16>, max: usize) -> Result<Vec<Tcp>, Why> {
+    let mut socket_id = if family == AF_INET { SocketId::new_v4() } else { SocketId::new_v6() };
+    // The kernel filters by port; 0 stands for any (net/ipv4/inet_diag.c, inet_diag_dump_icsk).
+    socket_id.destination_port = towards.unwrap_or(0);
+    let mut states = StateFlags::all();
+    states.remove(StateFlags::LISTEN);
+    let request = SockDiagMessage::InetRequest(InetRequest {
+        family,
+        protocol: IPPROTO_TCP,
+        extensions: ExtensionFlags::empty(),
+        states,
+        socket_id,
+    });
+    let canonical = |ip: IpAddr, port| SocketAddr::new(ip.to_canonical(), port);
+    let mut found = Vec::new();
+    for message in netlink::dump(NETLINK_SOCK_DIAG, request, max)? {
+        let SockDiagMessage::InetResponse(response) = message else { continue };
+        let (header, id) = (&response.header, &response.header.socket_id);
+        found.push(Tcp {
+            local: canonical(id.source_address, id.source_port),
+            remote: canonical(id.destination_address, id.destination_port),
+            state: header.state,
+            uid: header.uid,
+            inode: u64::from(header.inode),
+        });
+    }
+    Ok(found)
 }

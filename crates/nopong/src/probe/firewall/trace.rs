@@ -1,6 +1,6 @@
 //! `--trace`: a SYN of ours followed through the rules of nftables, by the kernel's own account.
 
-use super::{Asked, Rules, owner_words};
+use super::{Asked, Host, Rules, owner_words};
 use crate::evidence::Why;
 use crate::evidence::client::Dial;
 use crate::evidence::server::{Traced, Verdict};
@@ -18,11 +18,14 @@ const EVENTS: Duration = Duration::from_millis(80);
 const STEPS: usize = 60;
 
 /// Follows one SYN for each connection that can be made from here; why nothing was followed, if so.
-pub(super) fn follow(asked: &[Asked], rules: &Rules, verdicts: &mut [Verdict]) -> Option<String> {
-    let own = sys::net::own_addresses();
-    let ours = |ip: IpAddr| ip.is_loopback() || own.contains(&ip);
+pub(super) fn follow(
+    asked: &[Asked],
+    rules: &Rules,
+    host: &Host,
+    verdicts: &mut [Verdict],
+) -> Option<String> {
     let mut failed = None;
-    for (asked, verdict) in asked.iter().zip(verdicts).filter(|(a, _)| ours(a.src)) {
+    for (asked, verdict) in asked.iter().zip(verdicts).filter(|(a, _)| host.has(a.src)) {
         match events(asked) {
             Ok(events) => settle(verdict, rules, &way(rules, &events, asked.hook)),
             Err(why) => failed = Some(why.to_string()),
