@@ -105,6 +105,25 @@ impl ConfigSet {
         Err(Fault::new(format!("the running server wants a password: {refused}")))
     }
 
+    /// The replies to some commands, one connection for all: text, or the error's text.
+    pub(super) fn answers(&self, commands: &[&[&str]]) -> Result<Vec<Result<Vec<String>, String>>, Fault> {
+        let mut session = self.session()?;
+        commands.iter().map(|parts| session.ask(parts)).collect()
+    }
+
+    /// The next message of a channel, waited for as long as an exchange may take.
+    pub(super) fn message(&self, channel: &str) -> Result<String, Fault> {
+        let mut session = self.session()?;
+        session.ask(&["SUBSCRIBE", channel])?.map_err(Fault::new)?;
+        let message = session.reply()?.map_err(Fault::new)?;
+        message.get(2).cloned().ok_or_else(|| Fault::new("no message"))
+    }
+
+    /// Nobody listens there.
+    pub(super) fn is_refused(&self) -> bool {
+        self.open().is_err_and(|f| ["ECONNREFUSED", "ENOENT"].iter().any(|e| f.says.contains(e)))
+    }
+
     fn set(&self, value: &str) -> Result<(), Fault> {
         let mut session = self.session()?;
         let said = session.ask(&["CONFIG", "SET", &self.directive, value])?;
@@ -123,6 +142,11 @@ impl Session {
     fn ask(&mut self, parts: &[&str]) -> Result<Result<Vec<String>, String>, Fault> {
         let fault = |what: String| Fault::new(format!("the running server: {what}"));
         self.io.write_all(&resp::command(parts)).map_err(|e| fault(sys::errno_name(&e)))?;
+        self.reply()
+    }
+
+    fn reply(&mut self) -> Result<Result<Vec<String>, String>, Fault> {
+        let fault = |what: String| Fault::new(format!("the running server: {what}"));
         let mut buffer = [0u8; 4096];
         loop {
             match self.reader.next() {

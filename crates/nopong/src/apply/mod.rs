@@ -5,6 +5,7 @@
 
 mod config_set;
 mod edit_file;
+mod gate;
 mod journal;
 mod ownership;
 mod repair_aof;
@@ -15,6 +16,7 @@ mod unit_state;
 
 pub use config_set::{ConfigSet, Door, requirepass_of};
 pub use edit_file::EditFile;
+pub use gate::{Gate, Standing, before_undo};
 pub use journal::{Journal, Place, Receipt};
 pub use ownership::Ownership;
 pub use repair_aof::RepairAof;
@@ -133,6 +135,15 @@ impl Action {
             Self::ConfigSet(_) => false,
             Self::EditFile(edit) => !edit.is_ours_to_write(),
             _ => true,
+        }
+    }
+
+    /// How to ask the server that undoing this would stop or restart; none where that stops nothing, or was agreed to.
+    fn stops_at_undo(&self, before: &State) -> Option<&Gate> {
+        match self {
+            Self::Restart(c) => c.stops_at_undo(before),
+            Self::UnitState(c) => c.gate.as_ref().filter(|_| c.start && before["runs"] == false),
+            _ => None,
         }
     }
 

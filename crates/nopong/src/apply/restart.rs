@@ -1,6 +1,6 @@
 //! Restarts a unit that runs: when the plan comes to it, or, placed before an edit, when that edit has been undone.
 
-use super::{Change, Fault, State, unit_state};
+use super::{Change, Fault, Gate, State, unit_state};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -21,6 +21,9 @@ pub struct Restart {
     pub unit: String,
     /// When.
     pub when: When,
+    /// How to ask the server whether it may be restarted; none where the operator wants it all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
 }
 
 /// A start may load a data set.
@@ -31,6 +34,17 @@ impl Restart {
         // Forgets earlier starts: a fix and its undo close together must not meet the start limit.
         drop(unit_state::systemctl(&["reset-failed", "--", &self.unit], LIMIT));
         unit_state::systemctl(&["restart", "--", &self.unit], LIMIT).map(drop)
+    }
+
+    /// It has not been started again since: it never read what was undone. Receipts before this was noted do not say.
+    fn is_untouched(&self, before: &State) -> bool {
+        before["run"].as_str().is_some_and(|run| !run.is_empty() && run == unit_state::invocation(&self.unit))
+    }
+
+    /// How to ask the server that undoing this restarts.
+    pub(super) fn stops_at_undo(&self, before: &State) -> Option<&Gate> {
+        let restarts = self.when == When::AfterUndo && before["runs"] == true && !self.is_untouched(before);
+        self.gate.as_ref().filter(|_| restarts)
     }
 }
 
@@ -49,11 +63,19 @@ impl Change for Restart {
     fn observe(&self) -> Result<State, Fault> {
         let (active, _) = unit_state::states(&self.unit)?;
         // `unseen`: no state tells whether it was restarted, so undoing it means doing it.
-        Ok(serde_json::json!({ "unseen": true, "runs": active == "active" || active == "activating" }))
+        let runs = active == "active" || active == "activating";
+        Ok(serde_json::json!({ "unseen": true, "runs": runs, "run": unit_state::invocation(&self.unit) }))
     }
 
     fn apply(&mut self, _before: &State) -> Result<(), Fault> {
-        if self.when == When::Now { self.restart() } else { Ok(()) }
+        if self.when != When::Now {
+            return Ok(());
+        }
+        // The plan may have waited for an answer: what it found then need not be so any more.
+        if let Some(gate) = &self.gate {
+            gate.check().map_err(|f| Fault::new(format!("no restart now: {}", f.says)))?;
+        }
+        self.restart()
     }
 
     fn is_ours(&self, _now: &State, _before: &State) -> bool {
@@ -61,6 +83,7 @@ impl Change for Restart {
     }
 
     fn restore(&self, before: &State) -> Result<(), Fault> {
-        if self.when == When::AfterUndo && before["runs"] == true { self.restart() } else { Ok(()) }
+        let due = self.when == When::AfterUndo && before["runs"] == true && !self.is_untouched(before);
+        if due { self.restart() } else { Ok(()) }
     }
 }

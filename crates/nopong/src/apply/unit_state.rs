@@ -1,6 +1,6 @@
 //! Whether a systemd unit runs, is enabled, is masked. Needs root (or polkit's permission).
 
-use super::{Change, Fault, State};
+use super::{Change, Fault, Gate, State};
 use crate::sys;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -23,6 +23,9 @@ pub struct UnitState {
     pub start: bool,
     /// Start it at boot.
     pub enable: bool,
+    /// How to ask the server what an undo, which stops it, would lose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
 }
 
 /// Runs systemctl.
@@ -36,6 +39,13 @@ pub(super) fn systemctl(arguments: &[&str], limit: Duration) -> Result<String, F
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     Err(Fault::new(format!("{shown} failed: {}", crate::text::shown(output.stderr.trim_ascii(), 300))))
+}
+
+/// A word that is another one after each start of the unit (systemd.exec(5), INVOCATION_ID); empty while it never ran.
+pub(super) fn invocation(unit: &str) -> String {
+    systemctl(&["show", "-P", "InvocationID", "--", unit], ASK)
+        .map(|t| t.trim().to_owned())
+        .unwrap_or_default()
 }
 
 /// Active state, and file state, of a unit.

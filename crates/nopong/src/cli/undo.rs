@@ -14,6 +14,9 @@ pub(super) struct Undo {
     /// List the receipts
     #[arg(long)]
     list: bool,
+    /// Restart or stop the server even where that loses data
+    #[arg(long)]
+    force: bool,
     /// Do nothing when the fix was verified (what the timer calls)
     #[arg(long, hide = true)]
     unless_verified: bool,
@@ -53,6 +56,15 @@ impl Verb for Undo {
         }
         if !journal.receipt().can_undo() {
             return Err(Fail::usage(format!("{} has nothing left to undo", journal.id())));
+        }
+        // The timer gives the operator the way in back, at any price.
+        if !self.force
+            && !self.unless_verified
+            && let Err(fault) = super::fix::may_undo(&journal)
+        {
+            io::say(&format!("nothing was put back: {}; `--force` does it all the same", fault.says));
+            io::say(&format!("the receipt is {}", journal.path().display()));
+            return Ok(exit::INCOMPLETE);
         }
         if !super::fix::roll_back(&mut journal, "undone").failed.is_empty() {
             return Ok(exit::INCOMPLETE);

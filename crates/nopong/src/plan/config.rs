@@ -73,7 +73,10 @@ fn password_unless_set(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
     let path = draft.file()?;
     draft.edits.of(&path)?.set("requirepass", &[secret.reveal().as_bytes()]);
     draft.edits.says(&path, "requirepass ***".to_owned());
-    if let Some(door) = door(draft.case) {
+    if draft.case.process().is_some() && !can_set(draft, "requirepass") {
+        // Renamed away, or no way in: it reads its file when it starts again.
+        draft.restart = true;
+    } else if let Some(door) = door(draft.case) {
         draft.running.push(Action::ConfigSet(ConfigSet {
             door,
             directive: "requirepass".to_owned(),
@@ -113,6 +116,10 @@ fn generate() -> Result<String, NoPlan> {
 fn can_set(draft: &Draft<'_>, directive: &str) -> bool {
     let talk = draft.case.server.inside.get().or_else(|| draft.case.talk());
     let version = talk.and_then(|t| t.info("redis_version")).unwrap_or_default();
+    // Renamed away, or not this user's to call.
+    if talk.is_some_and(|t| t.config_refused.is_some() && t.config.is_empty()) {
+        return false;
+    }
     // A server that wants a password tells the probes nothing; the file's lets us in, and a refusal is rolled back.
     if version.is_empty() {
         return set_on(draft, directive, None).is_some_and(|set| set.change().observe().is_ok());

@@ -273,16 +273,21 @@ fn finish(mut draft: Draft<'_>) -> Result<Plan, NoPlan> {
     plan.actions.extend(draft.first);
     let runs = draft.case.process().is_some();
     if draft.restart {
-        guard::restart(draft.case, draft.wish)?;
+        let gate = guard::restart(draft.case, draft.wish)?;
         let unit = unit.clone().ok_or_else(|| {
             NoPlan::Refused("the server runs outside any unit: restart it by hand".to_owned())
         })?;
         plan.actions.push(Action::Restart(crate::apply::Restart {
             unit: unit.clone(),
             when: crate::apply::When::AfterUndo,
+            gate: gate.clone(),
         }));
         plan.actions.extend(edits);
-        plan.actions.push(Action::Restart(crate::apply::Restart { unit, when: crate::apply::When::Now }));
+        plan.actions.push(Action::Restart(crate::apply::Restart {
+            unit,
+            when: crate::apply::When::Now,
+            gate,
+        }));
         plan.noticed_by.push("clients: the server restarts".to_owned());
     } else {
         plan.actions.extend(edits);

@@ -1,6 +1,6 @@
 //! Start the service: the canonical unit, enabled at boot, its mask and its start limit removed.
 
-use super::{Draft, NoPlan};
+use super::{Draft, NoPlan, guard};
 use crate::apply::{Action, UnitState};
 use crate::sys;
 
@@ -38,6 +38,7 @@ pub(super) fn start(draft: &mut Draft<'_>, masked: bool) -> Result<(), NoPlan> {
         start: true,
         // A unit that somebody disabled would be down again after the next boot.
         enable: is_masked || unit.file_state.as_deref() == Some("disabled"),
+        gate: guard::gate_of_start(draft.case, draft.wish),
         ..UnitState::default()
     });
     Ok(())
@@ -59,6 +60,7 @@ pub(super) fn again(draft: &mut Draft<'_>) {
             unit: canonical(&unit.name),
             reset_failed: unit.active == "failed",
             start: true,
+            gate: guard::gate_of_start(draft.case, draft.wish),
             ..UnitState::default()
         });
     } else if draft.case.process().is_none() {

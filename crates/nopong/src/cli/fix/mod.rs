@@ -338,7 +338,10 @@ impl Work<'_> {
             };
             let diagnosis = diagnosis::diagnose(&file);
             let wish = Wish { only: None, ..wish.clone() };
-            let mut further = plan::plan(&Case::new(&file), &diagnosis, &wish).map_err(|_| why)?;
+            let mut further = plan::plan(&Case::new(&file), &diagnosis, &wish).map_err(|no| match no {
+                NoPlan::Refused(says) => format!("{why}; {says}"),
+                _ => why,
+            })?;
             self.fix.show(&further, &file).map_err(|f| f.says)?;
             if !self.fix.yes && !sys::ask_yes("this was behind it; apply this as well? [y/N] ") {
                 return Err(format!("declined what was behind it: {}", further.cause));
@@ -372,6 +375,13 @@ fn network(text: &str) -> Result<(), String> {
         Some(Ok(p)) if p <= most => Ok(()),
         Some(_) => Err(format!("the prefix is between 1 and {most}")),
     }
+}
+
+/// Whether an undo would stop a server that must not be stopped now.
+pub(super) fn may_undo(journal: &Journal) -> Result<(), apply::Fault> {
+    let at = journal.receipt().head.at.clone();
+    // A place that cannot be entered is told of by the undo itself.
+    probe::at_place(at.as_deref(), || apply::before_undo(journal.receipt())).unwrap_or(Ok(()))
 }
 
 /// Undoes what was done, and tells it.
