@@ -90,6 +90,7 @@ pub(crate) fn handshake(ours: bool, syn_in: u32, ack_out: u32) -> Handshake {
         ack_out,
         rst_in: 0,
         rst_out: 0,
+        answered_by: None,
     }
 }
 

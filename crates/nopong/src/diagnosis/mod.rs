@@ -12,7 +12,7 @@ mod next;
 pub mod weights;
 
 pub use case::{Case, Symptom};
-pub(crate) use case::{holds, memory_full};
+pub(crate) use case::{holds, memory_full, takes};
 pub use ends::Journey;
 pub use engine::diagnose;
 pub use ladder::{Rung, RungState};

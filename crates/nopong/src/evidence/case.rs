@@ -128,6 +128,8 @@ pub struct Server {
     pub firewall: Seen<server::Firewall>,
     /// The kernel's drop reasons.
     pub drop: Seen<server::Drops>,
+    /// The way of the answer to each client that is known.
+    pub way_back: Seen<Vec<server::WayBack>>,
     /// SELinux, AppArmor.
     pub mac: Seen<server::Mac>,
     /// A conversation over a side door (loopback or unix socket of the same instance), with INFO and CONFIG GET.
@@ -308,6 +310,7 @@ facts! {
     server kernel "kernel" "kernel figures";
     server firewall "firewall" "firewall rules";
     server drop "drop" "the kernel's drop reason";
+    server way_back "way-back" "the way back to the client";
     server mac "mac" "SELinux and AppArmor";
     server inside "inside" "the server asked through a side door";
     server container "container" "containers";

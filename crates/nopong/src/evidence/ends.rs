@@ -72,6 +72,9 @@ pub struct Handshake {
     pub rst_in: u32,
     /// RSTs that went out.
     pub rst_out: u32,
+    /// The interface by which the SYN-ACK left, where it is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_by: Option<String>,
 }
 
 /// What was on the wire at one end while the client dialled. Netfilter comes after this look for what comes in, and before it
@@ -105,7 +108,8 @@ impl Says for Handshake {
         .into_iter()
         .flatten()
         .collect();
-        format!("{} to {} on {}: {}", self.client, self.server, self.dev, parts.join(", "))
+        let other = self.answered_by.as_ref().map(|dev| format!(" by {dev}")).unwrap_or_default();
+        format!("{} to {} on {}: {}{other}", self.client, self.server, self.dev, parts.join(", "))
     }
 }
 

@@ -17,6 +17,7 @@ mod scrub;
 pub mod server;
 pub mod startup;
 mod talk;
+mod way_back;
 mod words;
 
 #[doc(hidden)]

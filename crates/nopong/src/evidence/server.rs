@@ -1,6 +1,7 @@
 //! What is seen on the Redis host.
 
 pub use super::firewall::{Drops, Firewall, Permanent, Traced, Verdict};
+pub use super::way_back::WayBack;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

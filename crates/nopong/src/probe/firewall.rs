@@ -12,6 +12,7 @@ mod whom;
 pub use host::Host;
 pub use rules::{Rules, read};
 pub use trace::Watched;
+pub(super) use whom::clients;
 
 use crate::evidence::server::{Firewall, Verdict};
 use crate::evidence::{CaseFile, Seen, Why};

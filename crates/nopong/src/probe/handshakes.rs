@@ -147,7 +147,8 @@ fn unanswered(tally: &Tally, found: &Handshakes) -> Vec<Duration> {
 /// Keeps what is about the dials: ours, what may be ours under another address, and ours to other ports.
 fn about(tally: &Tally, dials: &[Dial], port: u16) -> Handshakes {
     let mut found = Handshakes { incomplete: tally.incomplete, ..Handshakes::default() };
-    for (&(client, server, dev), counts) in &tally.flows {
+    for ((client, server), on) in connections(tally) {
+        let counts = &on.counts;
         let same = |a: SocketAddr, b: SocketAddr| a.ip().to_canonical() == b.ip().to_canonical();
         let of = |d: &Dial| d.from.is_some_and(|from| same(from, client)) && same(d.to, server);
         let ours = server.port() == port && dials.iter().any(of);
@@ -157,7 +158,7 @@ fn about(tally: &Tally, dials: &[Dial], port: u16) -> Handshakes {
                 from.port() == client.port() && (server.port() == port || same(from, client))
             })
         });
-        let shake = || handshake(client, server, dev, ours, counts);
+        let shake = || handshake(client, server, ours, &on);
         let [unanswered_in, _] = counts.syn;
         if ours || translated {
             found.target.push(shake());
@@ -180,11 +181,52 @@ fn about(tally: &Tally, dials: &[Dial], port: u16) -> Handshakes {
     found
 }
 
-fn handshake(client: SocketAddr, server: SocketAddr, dev: u32, ours: bool, counts: &Counts) -> Handshake {
+/// One connection on all the interfaces it was seen on.
+#[derive(Debug, Default)]
+struct Connection {
+    /// The interface of the SYN.
+    dev: u32,
+    /// Where the SYN-ACK left, if it left by none on which the SYN came in.
+    answered_by: Option<u32>,
+    counts: Counts,
+}
+
+/// Of a bridge, a bond or a VLAN the same packet is seen on each layer: counts are not added up. An answer may leave by another
+/// interface than the SYN came in on.
+fn connections(tally: &Tally) -> BTreeMap<(SocketAddr, SocketAddr), Connection> {
+    let mut found: BTreeMap<(SocketAddr, SocketAddr), Vec<(u32, &Counts)>> = BTreeMap::new();
+    for (&(client, server, dev), counts) in &tally.flows {
+        found.entry((client, server)).or_default().push((dev, counts));
+    }
+    let joined = |(key, on): (_, Vec<(u32, &Counts)>)| {
+        let of = |what: fn(&Counts) -> u32| on.iter().find(|(_, c)| what(c) > 0).map(|(dev, _)| *dev);
+        let came = of(|c| c.syn[0]);
+        let same = on.iter().any(|(_, c)| c.syn[0] > 0 && c.ack[1] > 0);
+        let mut all = Connection {
+            dev: came.or(of(|c| c.syn[1])).or(on.first().map(|(dev, _)| *dev)).unwrap_or_default(),
+            answered_by: of(|c| c.ack[1]).filter(|_| came.is_some() && !same),
+            counts: Counts::default(),
+        };
+        for way in 0..2 {
+            let most =
+                |what: fn(&Counts) -> [u32; 2]| on.iter().map(|(_, c)| what(c)[way]).max().unwrap_or(0);
+            all.counts.syn[way] = most(|c| c.syn);
+            all.counts.ack[way] = most(|c| c.ack);
+            all.counts.rst[way] = most(|c| c.rst);
+        }
+        (key, all)
+    };
+    found.into_iter().map(joined).collect()
+}
+
+fn handshake(client: SocketAddr, server: SocketAddr, ours: bool, on: &Connection) -> Handshake {
+    let name = |dev: u32| sys::net::interface_name(dev).unwrap_or_else(|| dev.to_string());
+    let counts = &on.counts;
     Handshake {
         client,
         server,
-        dev: sys::net::interface_name(dev).unwrap_or_else(|| dev.to_string()),
+        dev: name(on.dev),
+        answered_by: on.answered_by.map(name),
         ours,
         syn_in: counts.syn[0],
         syn_out: counts.syn[1],
@@ -242,6 +284,22 @@ mod tests {
         let ours = &found.target[0];
         assert!(ours.ours && (ours.syn_in, ours.ack_out, ours.rst_out) == (1, 1, 0));
         assert_eq!(found.other_ports[0].rst_out, 1);
+    }
+
+    #[test]
+    fn an_answer_by_another_interface_is_an_answer() {
+        let syn = segment("10.0.0.7:40000", "10.0.0.5:6379", "s", false);
+        let ack = Segment { dev: 2, ..segment("10.0.0.5:6379", "10.0.0.7:40000", "sa", true) };
+        let found = seen(&[syn, ack]);
+        let ours = &found.target[0];
+        assert_eq!((found.target.len(), ours.syn_in, ours.ack_out), (1, 1, 1));
+        assert!(ours.answered_by.is_some());
+        // A bond shows each packet twice: on itself and on the one of its members that carries it.
+        let on = |dev, s: Segment| Segment { dev, ..s };
+        let ack = segment("10.0.0.5:6379", "10.0.0.7:40000", "sa", true);
+        let found = seen(&[on(1, syn), on(9, syn), on(9, ack), on(2, ack)]);
+        let ours = &found.target[0];
+        assert_eq!((ours.syn_in, ours.ack_out, ours.answered_by.as_deref()), (1, 1, None));
     }
 
     #[test]

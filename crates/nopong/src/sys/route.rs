@@ -17,6 +17,9 @@ use std::net::IpAddr;
 /// Most neighbour entries looked through.
 const NEIGHBOURS_MAX: usize = 16 << 10;
 
+/// IPPROTO_TCP.
+const TCP: u8 = 6;
+
 /// The route the kernel would take.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Chosen {
@@ -32,8 +35,34 @@ pub struct Chosen {
     pub local: bool,
 }
 
+/// One packet whose route is asked for. What is not set is not compared by any rule.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Query {
+    /// Destination.
+    pub to: Option<IpAddr>,
+    /// Source; has to be an address of this machine, or the kernel answers EINVAL as for a blackhole.
+    pub from: Option<IpAddr>,
+    /// It is TCP from this port, 0 for any …
+    pub sport: u16,
+    /// … to this one.
+    pub dport: u16,
+    /// Owner of the socket (`ip rule … uidrange`); the asking process's where it is not set.
+    pub uid: Option<u32>,
+    /// SO_MARK of the socket.
+    pub mark: Option<u32>,
+    /// Interface that the socket is bound to, its index.
+    pub oif: Option<u32>,
+}
+
 /// Asks for the route to an address, as `ip route get` does. The error is the kernel's own, for "no route" too.
 pub fn get(to: IpAddr) -> std::io::Result<Chosen> {
+    find(&Query { to: Some(to), ..Query::default() })
+}
+
+/// The same for one packet, as policy rules tell packets apart (`ip route get TO from … ipproto tcp sport …`). Ports need
+/// Linux 4.17; an older kernel does not compare them.
+pub fn find(query: &Query) -> std::io::Result<Chosen> {
+    let to = query.to.ok_or(std::io::ErrorKind::InvalidInput)?;
     let (family, bits) = match to {
         IpAddr::V4(_) => (AddressFamily::Inet, 32),
         IpAddr::V6(_) => (AddressFamily::Inet6, 128),
@@ -42,6 +71,20 @@ pub fn get(to: IpAddr) -> std::io::Result<Chosen> {
     request.header =
         RouteHeader { address_family: family, destination_prefix_length: bits, ..RouteHeader::default() };
     request.attributes.push(RouteAttribute::Destination(RouteAddress::from(to)));
+    if let Some(from) = query.from {
+        request.header.source_prefix_length = bits;
+        request.attributes.push(RouteAttribute::Source(RouteAddress::from(from)));
+    }
+    if query.sport != 0 || query.dport != 0 {
+        request.attributes.push(RouteAttribute::IpProto(TCP));
+        let ports = [RouteAttribute::Sport(query.sport), RouteAttribute::Dport(query.dport)];
+        request.attributes.extend(
+            ports.into_iter().filter(|p| !matches!(p, RouteAttribute::Sport(0) | RouteAttribute::Dport(0))),
+        );
+    }
+    request.attributes.extend(query.uid.map(RouteAttribute::Uid));
+    request.attributes.extend(query.mark.map(RouteAttribute::Mark));
+    request.attributes.extend(query.oif.map(RouteAttribute::Oif));
     let answer = ask(RouteNetlinkMessage::GetRoute(request))?;
     let RouteNetlinkMessage::NewRoute(route) = answer else {
         return Err(std::io::ErrorKind::InvalidData.into());

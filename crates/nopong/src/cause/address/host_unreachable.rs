@@ -1,7 +1,7 @@
 //! No way leads to the host: no route, a forbidding one, or nobody there who answers for the address.
 
-use crate::cause::common::{meta, on_link, sh};
-use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
+use crate::cause::common::{meta, on_link, own_input, sh};
+use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage, way_back};
 use crate::diagnosis::{Case, Journey, Symptom};
 use crate::evidence::client::{Dial, DialOutcome, Icmp, RouteOutcome};
 
@@ -23,7 +23,7 @@ static META: Meta = Meta {
         Category::Address,
         Stage::Route,
         "no way leads to the host",
-        &["route", "connect"],
+        &["route", "connect", "way-back"],
     )
 };
 
@@ -42,6 +42,38 @@ fn no_route(case: &Case<'_>) -> Option<String> {
     })
 }
 
+/// The Redis host cannot answer. Where its firewall stops the request, no answer is due.
+fn no_way_back(case: &Case<'_>) -> Option<Reason> {
+    let blocked = way_back::blocked(case).filter(|_| case.symptom == Symptom::TimedOut)?;
+    let stopped = own_input(case).is_some_and(|v| matches!(v.verdict.as_str(), "drop" | "reject"));
+    let kind = if blocked.sure && !stopped { Reason::confirms } else { Reason::strong };
+    Some(kind("way-back", blocked.says))
+}
+
+/// What is to be done about it, on the Redis host.
+fn lead_back(case: &Case<'_>) -> Option<Fix> {
+    let way = way_back::of_client(case)?;
+    let fix =
+        Fix::new(Risk::Advice, format!("on the Redis host: let answers to {} find their way", way.client))
+            .run(
+                "see the way back",
+                format!(
+                    "ip route get {} from {} ipproto tcp sport {}",
+                    way.client, way.served, case.ask.port
+                ),
+            )
+            .run("and the policy rules", if way.client.is_ipv6() { "ip -6 rule" } else { "ip rule" });
+    Some(match &way.outcome {
+        RouteOutcome::Forbidden { .. } => fix.step("remove the rule or route that forbids it, where it is not meant"),
+        RouteOutcome::None { .. } => {
+            fix.step("add the route to the client's network, or the default route, where this host keeps its network settings")
+        }
+        RouteOutcome::Via { .. } => fix.step(
+            "correct the gateway, or the network that overlaps the client's (a wrong prefix length, a container network)",
+        ),
+    })
+}
+
 /// Network or host unreachable, as routers say it of a fault and not of a rule (RFC 792; RFC 4443, 3.1).
 fn of_the_network(icmp: &Icmp) -> bool {
     if icmp.from.is_ipv4() {
@@ -57,6 +89,9 @@ fn nobody_on_link(dial: &Dial) -> bool {
 }
 
 fn because(case: &Case<'_>) -> Vec<Reason> {
+    if let Some(reason) = no_way_back(case) {
+        return vec![reason];
+    }
     if let Journey::Arrived { there, .. } = case.journey() {
         let says = format!("the SYN from {} came in at {}", there.client, case.server_called());
         return vec![Reason::rules_out("syn", says)];
@@ -166,6 +201,9 @@ impl Cause for HostUnreachable {
     }
 
     fn title(&self, case: &Case<'_>) -> String {
+        if let Some(blocked) = way_back::blocked(case) {
+            return format!("no way leads back to the client: {}", blocked.says);
+        }
         if let Some(says) = no_route(case) {
             return says;
         }
@@ -181,7 +219,21 @@ impl Cause for HostUnreachable {
         }
     }
 
+    fn latent(&self, case: &Case<'_>) -> Option<Latent> {
+        let blocked = way_back::blocked(case)?;
+        let reason = if blocked.sure { Reason::confirms } else { Reason::strong };
+        Some(Latent {
+            place: Place::Behind,
+            title: format!("no way leads back to the client: {}", blocked.says),
+            reasons: vec![reason("way-back", blocked.says)],
+            fix: lead_back(case),
+        })
+    }
+
     fn fix(&self, case: &Case<'_>) -> Option<Fix> {
+        if way_back::blocked(case).is_some() {
+            return lead_back(case);
+        }
         let ip = case.dialled().first().map_or_else(|| case.ask.host.clone(), |a| a.ip().to_string());
         let ip = sh(&ip);
         let fix = Fix::new(Risk::Advice, "make the host reachable, or dial the right one")

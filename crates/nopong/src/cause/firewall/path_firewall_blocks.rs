@@ -35,10 +35,11 @@ fn between(case: &Case<'_>) -> Option<Vec<Reason>> {
     let db = case.server_called();
     match case.journey() {
         Journey::Arrived { there, back } if case.symptom == Symptom::TimedOut => {
-            let (client, dev) = (there.client, &there.dev);
+            let (client, came) = (there.client, &there.dev);
+            let dev = there.answered_by.as_ref().unwrap_or(came);
             if there.ack_out == 0 {
                 let says =
-                    format!("the SYN from {client} came in on {dev} of {db}, and no answer left there");
+                    format!("the SYN from {client} came in on {came} of {db}, and no answer left there");
                 return Some(vec![Reason::rules_out("syn", says)]);
             }
             if back == Some(true) {
@@ -50,6 +51,13 @@ fn between(case: &Case<'_>) -> Option<Vec<Reason>> {
                 there.ack_out
             );
             let mut reasons = vec![Reason::strong("syn", left)];
+            if there.answered_by.is_some() {
+                let says = format!(
+                    "that is another way than the SYN's, which came in on {}: what stands on either way sees half a connection",
+                    there.dev
+                );
+                reasons.push(Reason::strong("syn", says));
+            }
             if back == Some(false) {
                 reasons.push(Reason::strong("client-syn", "none of them came in at the client"));
             }
@@ -166,6 +174,15 @@ impl Cause for PathFirewallBlocks {
         match from {
             Some((dial, icmp)) if icmp.from != dial.to.ip() => {
                 format!("{}, a router on the way, rejects the connection", icmp.from)
+            }
+            _ if let Journey::Arrived { there, .. } = case.journey()
+                && let Some(by) = there.answered_by.as_ref().filter(|_| there.ack_out > 0) =>
+            {
+                format!(
+                    "the answers of {} leave by {by}, not by {} where the SYN came in, and do not arrive",
+                    case.server_called(),
+                    there.dev
+                )
             }
             _ if matches!(case.journey(), Journey::Arrived { there, .. } if there.ack_out > 0) => {
                 format!("something between keeps the answers of {} from the client", case.server_called())

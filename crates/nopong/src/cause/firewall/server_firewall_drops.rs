@@ -2,7 +2,7 @@
 
 use super::shared::{allow, never_came_in, reach, speaks_against, stopped_by, this_host, zone_lacks};
 use crate::cause::common::{meta, on_link, outside_input, own_input, own_output, redis_listeners, rule};
-use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
+use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage, way_back};
 use crate::diagnosis::{Case, Journey, Symptom};
 
 /// See the module.
@@ -33,6 +33,10 @@ const RPFILTER: &str = "IP_RPFILTER";
 /// Packets of the client that came in, and that reverse-path filtering threw away.
 fn reverse_path(case: &Case<'_>) -> Option<String> {
     let Journey::Arrived { there, .. } = case.journey() else { return None };
+    // Without any way back the filter drops as well: that it is missing is the cause.
+    if way_back::blocked(case).is_some() {
+        return None;
+    }
     let count = case.server.drop.get()?.reasons.get(RPFILTER).filter(|n| **n > 0)?;
     Some(format!(
         "the kernel of {} threw away {count} SYNs from {} (IP_RPFILTER): they came in on {}, and its route to that address leads elsewhere",
@@ -48,11 +52,15 @@ fn on_server(case: &Case<'_>) -> Vec<Reason> {
         return vec![Reason::confirms("drop", says)];
     }
     let mut reasons = Vec::new();
+    if let Some(says) = way_back::reverse_path(case) {
+        reasons.push(Reason::strong("way-back", says));
+    }
     if let Journey::Arrived { there, .. } = case.journey() {
         let (client, dev) = (there.client, &there.dev);
         if there.ack_out > 0 {
             // What leaves has passed the host's own OUTPUT rules.
-            let says = format!("{} answered: a SYN-ACK to {client} left by {dev}", case.server_called());
+            let by = there.answered_by.as_ref().unwrap_or(dev);
+            let says = format!("{} answered: a SYN-ACK to {client} left by {by}", case.server_called());
             return vec![Reason::rules_out("syn", says)];
         }
         if there.rst_out == 0 {

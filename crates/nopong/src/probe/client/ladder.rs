@@ -32,7 +32,7 @@ pub(super) fn climb(request: &Request, file: &CaseFile, client: &mut Client) {
         return;
     }
     let to: Vec<IpAddr> = addresses.iter().map(SocketAddr::ip).collect();
-    client.route = route::look(&to);
+    client.route = route::look(&to, file.ask.port);
     let watch = file.client.standing.get().is_some_and(|s| s.net_raw);
     let material = request.target.tls.then(|| Material::load(&request.tls));
     let before = sys::now();

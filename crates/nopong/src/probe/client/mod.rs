@@ -17,6 +17,7 @@ pub(super) mod tls;
 mod topology;
 mod unix;
 
+pub(in crate::probe) use route::outcome as route_outcome;
 pub(crate) use tls::server_config;
 
 use super::Request;

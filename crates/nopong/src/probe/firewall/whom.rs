@@ -25,6 +25,28 @@ pub(super) fn dialled(file: &CaseFile) -> Vec<(Option<IpAddr>, SocketAddr)> {
     dials.iter().map(|d| (came(d), d.to)).collect()
 }
 
+/// Clients of other hosts as this one, the Redis host, meets them, and the address of ours that each dials; ports are 0 where
+/// they are not known.
+pub(in crate::probe) fn clients(file: &CaseFile) -> Vec<(SocketAddr, SocketAddr)> {
+    let own = own_networks(file);
+    let ours = |ip: IpAddr| ip.is_loopback() || own.iter().any(|(o, _)| *o == ip);
+    let port = file.ask.port;
+    let mut found: Vec<(SocketAddr, SocketAddr)> = Vec::new();
+    if !file.ask.local {
+        for (dial, (from, to)) in file.client.connect.get().into_iter().flatten().zip(dialled(file)) {
+            let Some(from) = from.filter(|from| ours(to.ip()) && !ours(*from)) else { continue };
+            let sport = dial.from.filter(|f| f.ip() == from).map_or(0, |f| f.port());
+            found.push((SocketAddr::new(from, sport), to));
+        }
+    }
+    if file.ask.client.is_some_and(|c| !ours(c) && !found.iter().any(|(f, _)| f.ip() == c))
+        && let Some((from, to)) = outside(file, &own)
+    {
+        found.push((SocketAddr::new(from, 0), SocketAddr::new(to, port)));
+    }
+    found
+}
+
 /// The clients' addresses as the Redis host's wire shows them, where none of our SYNs came in there as it was sent, but some that
 /// may be ours: an address was translated on the way, and the rules meet the new one.
 fn translated(file: &CaseFile) -> Option<Vec<IpAddr>> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 /// One number in a file of /proc/sys.
-fn number<T: FromStr>(name: &str) -> Option<T> {
+pub(super) fn number<T: FromStr>(name: &str) -> Option<T> {
     sys::read_text(Path::new("/proc/sys").join(name), 200).ok()?.trim().parse().ok()
 }
 
@@ -54,6 +54,14 @@ fn rp_filter() -> Option<u8> {
         .filter(|d| !matches!(*d, "lo" | "default"))
         .filter_map(|d| number::<u8>(&format!("net/ipv4/conf/{d}/rp_filter")))
         .max()
+}
+
+/// The one in force for packets that come in by an interface: the greater of `all` and its own.
+pub(super) fn rp_filter_of(dev: &str) -> Option<u8> {
+    // A name is part of a path here.
+    let plain = !dev.is_empty() && !dev.contains('/') && !dev.starts_with('.');
+    let of = |name: &str| number::<u8>(&format!("net/ipv4/conf/{name}/rp_filter"));
+    of("all").max(of(dev).filter(|_| plain))
 }
 
 /// A figure of the `TcpExt:` pair of lines: names first, then numbers.

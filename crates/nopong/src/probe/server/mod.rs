@@ -19,6 +19,7 @@ mod sandbox;
 mod storage;
 mod tls_files;
 mod units;
+mod way_back;
 
 pub(crate) use holders::{Holders, comm, pids};
 pub(crate) use processes::{Users, container_of, unit_of};
@@ -78,6 +79,7 @@ pub fn beside_a_pong(request: &Request, file: &mut CaseFile) {
     });
     file.server.firewall = firewall.unwrap_or_default();
     file.server.config = config;
+    file.server.way_back = way_back::look(file);
 }
 
 /// Everything, in parallel: after a failure.
@@ -124,6 +126,7 @@ pub fn everything(request: &Request, file: &mut CaseFile) {
             file.server.config = look_config(file, &binaries);
         }
     }
+    file.server.way_back = way_back::look(file);
     file.server.log =
         look_logs(file, journal.unwrap_or(Err(Why::Panicked)), kernel_log.as_deref().unwrap_or(&[]));
     file.server.storage = look_storage(file);
