@@ -77,9 +77,14 @@ impl ConfigSet {
         }
     }
 
+    /// A connection that has said nothing yet.
+    fn stranger(&self) -> Result<Session, Fault> {
+        Ok(Session { io: self.open()?, reader: resp::Decoder::new(resp::Bounds::default()) })
+    }
+
     /// A connection that may do CONFIG: as it is, else with the operator's login, else with the file's password.
     fn session(&self) -> Result<Session, Fault> {
-        let mut session = Session { io: self.open()?, reader: resp::Decoder::new(resp::Bounds::default()) };
+        let mut session = self.stranger()?;
         let first = session.ask(&["PING"])?;
         if first.is_ok() {
             return Ok(session);
@@ -109,6 +114,11 @@ impl ConfigSet {
     pub(super) fn answers(&self, commands: &[&[&str]]) -> Result<Vec<Result<Vec<String>, String>>, Fault> {
         let mut session = self.session()?;
         commands.iter().map(|parts| session.ask(parts)).collect()
+    }
+
+    /// The reply to one command, without a password: for an address that others have named.
+    pub(super) fn answers_a_stranger(&self, command: &[&str]) -> Result<Result<Vec<String>, String>, Fault> {
+        self.stranger()?.ask(command)
     }
 
     /// The next message of a channel, waited for as long as an exchange may take.
@@ -148,7 +158,12 @@ impl Session {
     fn reply(&mut self) -> Result<Result<Vec<String>, String>, Fault> {
         let fault = |what: String| Fault::new(format!("the running server: {what}"));
         let mut buffer = [0u8; 4096];
+        // One that drips bytes keeps each read within its limit.
+        let until = sys::now() + LIMIT;
         loop {
+            if sys::now() > until {
+                return Err(fault("no whole reply in time".to_owned()));
+            }
             match self.reader.next() {
                 Ok(Some(value)) => return Ok(plain(&value)),
                 Ok(None) => {}

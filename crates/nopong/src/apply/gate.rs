@@ -160,16 +160,16 @@ fn sentinel_says(asker: &ConfigSet) -> Option<String> {
         return unasked("its hello is not understood");
     };
     let sentinel = ConfigSet { door: Door::Tcp { at: SocketAddr::new(ip, port) }, ..asker.clone() };
-    match sentinel.answers(&[&["SENTINEL", "MASTER", name]]).map(|a| a.into_iter().next()) {
-        Ok(Some(Ok(pairs))) => {
+    // Whoever may PUBLISH can name an address in a hello: no password goes there.
+    match sentinel.answers_a_stranger(&["SENTINEL", "MASTER", name]) {
+        Ok(Ok(pairs)) => {
             let flags = pairs.chunks(2).find(|p| p.first().is_some_and(|k| k == "flags"))?.get(1)?.clone();
             ["failover_in_progress", "reconf_inprog", "o_down", "s_down"]
                 .iter()
                 .find(|f| flags.split(',').any(|w| w == **f))
                 .map(|f| format!("the Sentinel at {ip} says {f} of {}", crate::text::shown_str(name, 60)))
         }
-        Ok(Some(Err(why))) => unasked(&why),
-        Ok(None) => unasked("no answer"),
+        Ok(Err(why)) => unasked(&why),
         Err(fault) => unasked(&fault.says),
     }
 }
