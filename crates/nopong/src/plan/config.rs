@@ -58,7 +58,10 @@ pub(super) fn password(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
 
 fn password_unless_set(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
     let config = draft.case.config().ok_or(NoPlan::Advice(None))?;
-    if draft.plan.new_password.is_some() || config.default_user_has_password == Some(true) {
+    if draft.plan.new_password.is_none() && config.default_user_has_password == Some(true) {
+        return known_password(draft);
+    }
+    if draft.plan.new_password.is_some() {
         return Ok(());
     }
     if config.default_user_has_password.is_none() {
@@ -92,6 +95,31 @@ fn password_unless_set(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
         draft.plan.advice.push("give the new password to every client of this server".to_owned());
     }
     draft.plan.new_password = Some(secret);
+    Ok(())
+}
+
+/// The file has a password. A process that is older than it, and open, gets it too.
+fn known_password(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
+    let set = |a: &Action| matches!(a, Action::ConfigSet(set) if set.is_secret);
+    if !super::exposure::is_open_now(draft.case) || draft.running.iter().any(set) {
+        return Ok(());
+    }
+    let path = draft.file_of("requirepass")?;
+    let (Some(secret), Some(door)) = (crate::apply::requirepass_of(&path), door(draft.case)) else {
+        return Err(NoPlan::Refused(
+            "the running server asks for no password, though its file has one: restart it first".to_owned(),
+        ));
+    };
+    draft.running.push(Action::ConfigSet(ConfigSet {
+        door,
+        directive: "requirepass".to_owned(),
+        value: None,
+        secret: Some(secret),
+        is_secret: true,
+        file: Some(path),
+        login: draft.wish.login.clone(),
+    }));
+    draft.plan.noticed_by.push("clients: the server wants its file's password from now on".to_owned());
     Ok(())
 }
 
@@ -193,9 +221,7 @@ pub(super) fn apply_file(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
     if let Some(error) = config.errors.first() {
         return Err(NoPlan::Refused(format!("a restart would fail: {} says `{}`", error.file, error.says)));
     }
-    let opens = config
-        .value("bind")
-        .is_some_and(|b| b.split_whitespace().any(|w| ["*", "0.0.0.0", "::", "-::*"].contains(&w)));
+    let opens = !crate::cause::common::binds_loopback_only(config.value("bind").unwrap_or_default());
     let bare =
         config.default_user_has_password == Some(false) && config.value("protected-mode") == Some("no");
     let mut differ: Vec<(String, String)> = config

@@ -4,6 +4,7 @@
 //! people can remove gives advice instead of actions; a plan that would expose a server without a password is refused.
 
 mod config;
+mod exposure;
 mod guard;
 mod persist;
 mod repair;
@@ -113,6 +114,22 @@ impl Edits {
         if let Some(file) = self.files.get_mut(path) {
             file.2.push(what);
         }
+    }
+
+    /// What the edited files then say of who gets in.
+    fn left(&self) -> exposure::Edited {
+        let mut left = exposure::Edited::new();
+        for (path, (_, document, _)) in &self.files {
+            for name in exposure::DIRECTIVES {
+                let line = document.find(name).last().and_then(|n| document.line(*n));
+                let words = line.and_then(|l| redis_conf::split_args(l.trim_ascii()));
+                if let Some([_, arguments @ ..]) = words.as_deref() {
+                    let value = String::from_utf8_lossy(&arguments.join(&b' ')).into_owned();
+                    left.entry(name.to_owned()).or_default().push((path.clone(), value));
+                }
+            }
+        }
+        left
     }
 
     fn actions(self) -> Result<Vec<Action>, NoPlan> {
@@ -267,6 +284,7 @@ fn finish(mut draft: Draft<'_>) -> Result<Plan, NoPlan> {
         )));
     }
     let unit = draft.case.unit().map(|u| u.name.clone());
+    let edited = draft.edits.left();
     let edits = std::mem::take(&mut draft.edits).actions()?;
     let changes_files = !edits.is_empty();
     let mut plan = draft.plan;
@@ -297,7 +315,7 @@ fn finish(mut draft: Draft<'_>) -> Result<Plan, NoPlan> {
         plan.noticed_by.push("clients: the server starts".to_owned());
         plan.actions.push(Action::UnitState(start));
     }
-    open_to_the_world(draft.case, draft.wish, &plan, changes_files)?;
+    exposure::check(draft.case, &edited, &mut plan)?;
     plan.guarded = !draft.rules.is_empty() || (changes_files && runs);
     plan.actions.extend(draft.rules);
     if plan.actions.is_empty() {
@@ -307,52 +325,6 @@ fn finish(mut draft: Draft<'_>) -> Result<Plan, NoPlan> {
         plan.risk = Some(Risk::Ask);
     }
     Ok(plan)
-}
-
-/// Refuses what would leave a server without a password, and without protected mode, on an address of the public
-/// Internet that no rule of this machine protects. A private network is said, and left to the operator.
-fn open_to_the_world(case: &Case<'_>, wish: &Wish, plan: &Plan, changes_files: bool) -> Result<(), NoPlan> {
-    let Some(config) = case.config() else { return Ok(()) };
-    let starts = plan.actions.iter().any(|a| matches!(a, Action::Restart(_)))
-        || case.process().is_none()
-        || changes_files;
-    let bare = config.default_user_has_password == Some(false)
-        && plan.new_password.is_none()
-        && config.value("protected-mode") == Some("no");
-    if !starts || !bare || wish.force {
-        return Ok(());
-    }
-    let bind: Vec<&str> = config.value("bind").unwrap_or_default().split_whitespace().collect();
-    let all = bind.is_empty()
-        || bind.iter().any(|w| ["*", "0.0.0.0", "::", "::*"].contains(&w.trim_start_matches('-')));
-    let served =
-        |ip: std::net::IpAddr| all || bind.iter().any(|w| w.trim_start_matches('-') == ip.to_string());
-    let public = crate::cause::common::outside_addresses(case)
-        .into_iter()
-        .map(|a| a.address)
-        .find(|ip| is_public(*ip) && served(*ip));
-    let blocked = case.server.firewall.get().is_some_and(|f| {
-        f.verdicts.iter().any(|v| v.hook == "input" && matches!(v.verdict.as_str(), "drop" | "reject"))
-    });
-    match public {
-        Some(ip) if !blocked => Err(NoPlan::Refused(format!(
-            "the server would listen on the public address {ip} without a password: set requirepass first"
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// Not of RFC 1918, 6598, 4193 or 3927 and their like.
-fn is_public(ip: std::net::IpAddr) -> bool {
-    match ip.to_canonical() {
-        std::net::IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_documentation() || a == 0)
-                && !(a == 100 && (64..128).contains(&b))
-        }
-        // 2000::/3 is what IANA gives out as global unicast (RFC 4291).
-        std::net::IpAddr::V6(v6) => v6.segments()[0] & 0xe000 == 0x2000,
-    }
 }
 
 /// The address to serve: the one dialled, unless that is loopback; then the machine's own in the client's network.
@@ -455,17 +427,4 @@ pub fn shown(plan: &Plan) -> Vec<(String, Option<String>, Option<String>)> {
             (change.says(), change.command(), diff)
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_public;
-
-    #[test]
-    fn public_addresses() {
-        let is = |s: &str| is_public(s.parse().expect("address"));
-        assert!(is("8.8.8.8") && is("2a01:4f8::1"));
-        assert!(!is("10.0.0.1") && !is("172.16.9.9") && !is("192.168.1.1") && !is("100.64.0.1"));
-        assert!(!is("fd00::1") && !is("fe80::1") && !is("::ffff:10.0.0.1") && !is("127.0.0.1"));
-    }
 }

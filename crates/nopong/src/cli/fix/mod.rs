@@ -68,7 +68,7 @@ impl Verb for Fix {
             return Err(elsewhere(&place.shell));
         }
         let diagnosis = diagnosis::diagnose(&file);
-        let plan = plan::plan(&Case::new(&file), &diagnosis, &wish);
+        let plan = planned(&look.request, &file, &diagnosis, &wish);
         let plan = match plan
             .and_then(|plan| probe::may_change(&look.request).map(|()| plan).map_err(NoPlan::Refused))
         {
@@ -96,6 +96,17 @@ impl Verb for Fix {
         }
         self.apply(&look, seen, plan, &wish)
     }
+}
+
+/// The plan, made where the Redis host's side is: it asks that server and that firewall.
+fn planned(
+    request: &probe::Request,
+    file: &CaseFile,
+    diagnosis: &Diagnosis,
+    wish: &Wish,
+) -> Result<Plan, NoPlan> {
+    probe::at_server(request, file.ask.local, || plan::plan(&Case::new(file), diagnosis, wish))
+        .unwrap_or_else(|why| Err(NoPlan::Refused(format!("the Redis host's side cannot be entered: {why}"))))
 }
 
 /// `fix` acts where it runs.
@@ -338,7 +349,7 @@ impl Work<'_> {
             };
             let diagnosis = diagnosis::diagnose(&file);
             let wish = Wish { only: None, ..wish.clone() };
-            let mut further = plan::plan(&Case::new(&file), &diagnosis, &wish).map_err(|no| match no {
+            let mut further = planned(self.request, &file, &diagnosis, &wish).map_err(|no| match no {
                 NoPlan::Refused(says) => format!("{why}; {says}"),
                 _ => why,
             })?;
