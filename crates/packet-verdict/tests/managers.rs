@@ -95,12 +95,16 @@ fn a_published_port_is_forwarded_and_docker_user_comes_first() {
     let docker = [read("docker-iptables-save.txt")];
     let v = judge(&docker, &packet("10.1.0.9", 6379));
     assert_eq!((v.outcome, owner(&v).as_str()), (Outcome::Drop, "docker, DOCKER-USER"));
+    let container = Some((IpAddr::from([172, 17, 0, 2]), 6379));
+    assert_eq!((v.through, v.to_port), (container, None));
     let mut near = packet("10.0.0.9", 6379);
     near.oif = Some("docker0".into());
     let v = judge(&docker, &near);
     assert_eq!((v.outcome, owner(&v).as_str()), (Outcome::Accept, "docker, DOCKER"));
+    assert_eq!(v.through, container);
     // A port that is not published stays on this host.
     assert_eq!(judge(&docker, &packet("10.1.0.9", 22)).outcome, Outcome::Accept);
+    assert_eq!(judge(&docker, &packet("10.1.0.9", 22)).through, None);
     // To the container itself, past the published port.
     let mut inside = packet("10.0.0.9", 6380);
     (inside.hook, inside.dst) = (Hook::Forward, "172.17.0.2".parse().expect("an address"));

@@ -74,6 +74,7 @@ impl Verb for Verdict {
                 "output" => Hook::Output,
                 _ => Hook::Input,
             },
+            uid: None,
         };
         let live = self.ruleset.is_empty();
         let (rules, mut packet) = if live {

@@ -39,6 +39,12 @@ pub struct Verdict {
     /// What was taken for granted, such as a rate limit that is not used up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub assumed: Vec<String>,
+    /// A nat rule of this host sends the connection on to another host or a container, at this address and port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub through: Option<String>,
+    /// The sysctl by which this host passes nothing on for such a client, where it is 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stays: Option<String>,
     /// The kernel's own account of a SYN, where `--trace` asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traced: Option<Traced>,

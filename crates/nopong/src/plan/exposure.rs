@@ -132,7 +132,8 @@ pub(super) fn check(case: &Case<'_>, edited: &Edited, plan: &mut Plan) -> Result
 /// The firewall keeps the world out of nothing there; how that is known.
 fn open(ip: IpAddr, port: u16) -> Option<String> {
     let world = WORLD.iter().filter_map(|w| w.parse::<IpAddr>().ok()).filter(|w| w.is_ipv4() == ip.is_ipv4());
-    let asked: Vec<Asked> = world.map(|src| Asked { src, dst: ip, port, hook: Hook::Input }).collect();
+    let asked: Vec<Asked> =
+        world.map(|src| Asked { src, dst: ip, port, hook: Hook::Input, uid: None }).collect();
     match firewall::look(&asked, false) {
         Ok(seen) => {
             let way = seen.verdicts.iter().find(|v| !matches!(v.verdict.as_str(), "drop" | "reject"))?;

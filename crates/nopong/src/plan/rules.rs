@@ -14,7 +14,8 @@ pub(super) fn allow(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
     let blocks =
         |v: &&Verdict| matches!(v.verdict.as_str(), "drop" | "reject") && v.hook == "input" && !v.answer;
     let blocked: Vec<&Verdict> = firewall.verdicts.iter().filter(blocks).collect();
-    if blocked.is_empty() {
+    // Behind a nat rule the filter meets another address and port than the client dials.
+    if blocked.is_empty() || blocked.iter().any(|v| v.through.is_some()) {
         return Err(NoPlan::Advice(None));
     }
     let own = |ip: IpAddr| {

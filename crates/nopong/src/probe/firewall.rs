@@ -38,14 +38,17 @@ pub struct Asked {
     pub port: u16,
     /// Where on this machine.
     pub hook: Hook,
+    /// Owner of the socket of this machine: the client's, where it sends, else the listening one.
+    pub uid: Option<u32>,
 }
 
 /// What the client's own rules do with the dial.
 pub fn of_client(file: &CaseFile) -> Seen<Firewall> {
+    let uid = Some(nix::unistd::geteuid().as_raw());
     let asked: Vec<Asked> = whom::dialled(file)
         .into_iter()
         .filter_map(|(from, to)| {
-            from.map(|src| Asked { src, dst: to.ip(), port: to.port(), hook: Hook::Output })
+            from.map(|src| Asked { src, dst: to.ip(), port: to.port(), hook: Hook::Output, uid })
         })
         .collect();
     if asked.is_empty() {
@@ -60,7 +63,12 @@ pub fn of_server(file: &CaseFile, before: Option<&Before>) -> Seen<Firewall> {
     if file.ask.unix.is_some() {
         return Seen::not_applicable("the target is a unix socket");
     }
-    let input = |src, dst| Asked { src, dst, port: file.ask.port, hook: Hook::Input };
+    let listeners = file.server.listener.get().map_or(&[][..], |l| l.tcp.as_slice());
+    let input = |src, dst| {
+        let to = SocketAddr::new(dst, file.ask.port);
+        let uid = listeners.iter().find(|l| crate::diagnosis::takes(l, to)).map(|l| l.uid);
+        Asked { src, dst, port: file.ask.port, hook: Hook::Input, uid }
+    };
     let own: Vec<(IpAddr, u8)> = whom::own_networks(file);
     let mut asked = Vec::new();
     for (from, to) in whom::dialled(file) {
@@ -200,32 +208,48 @@ pub fn judge(rules: &Rules, packet: &Packet) -> packet_verdict::Verdict {
 /// The client's port where none is known: in Linux's default range (net.ipv4.ip_local_port_range), and IANA's.
 const EPHEMERAL: u16 = 50_000;
 
-/// The SYN-ACK on its way back, as this host meets it: in the other direction, of a connection that conntrack knows.
-fn answer(host: &Host, asked: &Asked) -> Option<Packet> {
-    let hook = match asked.hook {
-        Hook::Input => Hook::Output,
-        Hook::Output => Hook::Input,
+/// The SYN-ACK on its way back, as this host meets it: in the other direction, of a connection that conntrack knows. Where a
+/// nat rule sent the request on to another host, it comes from that one.
+fn answer(host: &Host, asked: &Asked, through: Option<(IpAddr, u16)>) -> Option<Packet> {
+    let (src, port) = through.unwrap_or((asked.dst, asked.port));
+    let (hook, uid) = match asked.hook {
+        Hook::Input if through.is_none() => (Hook::Output, asked.uid),
+        Hook::Input if !host.has(asked.src) => (Hook::Forward, None),
+        Hook::Input | Hook::Output => (Hook::Input, None),
         Hook::Forward => return None,
     };
-    let mut packet = host.packet(&Asked { src: asked.dst, dst: asked.src, port: EPHEMERAL, hook });
-    packet.sport = (asked.port, asked.port);
+    let mut packet = host.packet(&Asked { src, dst: asked.src, port: EPHEMERAL, hook, uid });
+    packet.sport = (port, port);
     packet.state = CtState::Answer;
     Some(packet)
 }
 
-/// The request's verdict; where it passes and the answer to it is stopped, the answer's. The client sees silence then,
-/// also by a reject: that goes to the sender of the answer.
+/// The request's verdict; where it passes and the answer to it is stopped, or may be, the answer's. The client sees silence
+/// then, also by a reject: that goes to the sender of the answer.
 fn verdict(rules: &Rules, host: &Host, asked: &Asked) -> Verdict {
-    let found = judge(rules, &host.packet(asked));
-    if found.outcome == Outcome::Accept
-        && let Some(back) = answer(host, asked).map(|packet| judge(rules, &packet))
-        && matches!(back.outcome, Outcome::Drop | Outcome::Reject(_))
-    {
-        let because = format!("the request passes, the answer does not: {}", back.because);
-        let stopped = packet_verdict::Verdict { outcome: Outcome::Drop, because, ..back };
-        return Verdict { answer: true, ..told(asked, &stopped) };
+    let mut found = judge(rules, &host.packet(asked));
+    if asked.hook == Hook::Input && host.has(asked.src) {
+        // What this host sends itself meets OUTPUT first; what is sent on to a container there never comes in.
+        let sent = judge(rules, &host.packet(&Asked { hook: Hook::Output, uid: None, ..*asked }));
+        if sent.through.is_some() {
+            found = sent;
+        }
     }
-    told(asked, &found)
+    let through = found.through.map(|(ip, port)| SocketAddr::new(ip, port).to_string());
+    let stays = found.through.and_then(|_| host.keeps(asked));
+    if found.outcome == Outcome::Accept
+        && let Some(back) = answer(host, asked, found.through).map(|packet| judge(rules, &packet))
+        && back.outcome != Outcome::Accept
+    {
+        let (outcome, says) = match back.outcome {
+            Outcome::Undecided => (Outcome::Undecided, "the answer may not"),
+            _ => (Outcome::Drop, "the answer does not"),
+        };
+        let because = format!("the request passes, {says}: {}", back.because);
+        let stopped = packet_verdict::Verdict { outcome, because, ..back };
+        return Verdict { answer: true, through, stays, ..told(asked, &stopped) };
+    }
+    Verdict { through, stays, ..told(asked, &found) }
 }
 
 fn told(asked: &Asked, found: &packet_verdict::Verdict) -> Verdict {
@@ -253,6 +277,8 @@ fn told(asked: &Asked, found: &packet_verdict::Verdict) -> Verdict {
         to_port: found.to_port,
         assumed: found.assumptions.iter().map(|a| shown(a)).collect(),
         traced: None,
+        through: None,
+        stays: None,
     }
 }
 

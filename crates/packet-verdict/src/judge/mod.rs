@@ -16,6 +16,7 @@ use crate::packet::{Hook, Packet};
 use crate::value::{Value, bits_name, name_bits};
 use pipeline::{Final, Pipeline};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 /// Interfaces tried one by one; beyond it the interface is one more unknown.
 const INTERFACES: usize = 300;
@@ -106,6 +107,8 @@ pub struct Verdict {
     pub need: Option<Need>,
     /// Accepted for this host, but at this port: a nat rule (REDIRECT, DNAT) wrote another one into the packet.
     pub to_port: Option<u16>,
+    /// On its way to another host: a nat rule (DNAT) wrote this address and port into the packet.
+    pub through: Option<(IpAddr, u16)>,
 }
 
 /// What the rule sets, all together, do with the packet.
@@ -287,6 +290,7 @@ fn undecided(because: String, need: Need) -> Verdict {
         possible: Vec::new(),
         need: Some(need),
         to_port: None,
+        through: None,
     }
 }
 
@@ -308,6 +312,7 @@ fn combine(results: &[((Value, Value), Verdict)]) -> Verdict {
             verdict.outcome = Outcome::Reject(None);
         }
         verdict.to_port = verdict.to_port.filter(|p| results.iter().all(|(_, v)| v.to_port == Some(*p)));
+        verdict.through = verdict.through.filter(|t| results.iter().all(|(_, v)| v.through == Some(*t)));
         return verdict;
     }
     differing(results)

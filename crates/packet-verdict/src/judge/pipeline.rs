@@ -22,6 +22,8 @@ pub(super) struct Final {
     at: Option<At>,
     /// Accepted for this host, at another port than the one written in it.
     to_port: Option<u16>,
+    /// On its way to another host that a nat rule chose.
+    through: Option<(IpAddr, u16)>,
 }
 
 pub(super) struct Pipeline<'a> {
@@ -70,18 +72,18 @@ impl<'a> Pipeline<'a> {
             let live = self.reroute_output(live);
             let live = self.hook(HookPoint::Postrouting, live, &mut finals);
             let live = self.hook(HookPoint::Egress, live, &mut finals);
-            accept(live, &mut finals);
+            self.accept(live, &mut finals);
             return finals;
         }
         let live = self.hook(HookPoint::Ingress, live, &mut finals);
         let live = self.hook(HookPoint::Prerouting, live, &mut finals);
         let (ours, passing) = self.route(live, &mut finals);
         let ours = self.hook(HookPoint::Input, ours, &mut finals);
-        accept(ours, &mut finals);
+        self.accept(ours, &mut finals);
         let passing = self.hook(HookPoint::Forward, passing, &mut finals);
         let passing = self.hook(HookPoint::Postrouting, passing, &mut finals);
         let passing = self.hook(HookPoint::Egress, passing, &mut finals);
-        accept(passing, &mut finals);
+        self.accept(passing, &mut finals);
         finals
     }
 
@@ -137,7 +139,8 @@ impl<'a> Pipeline<'a> {
         };
         let lost = if let End::Lost(why) = exit.end { Some(why) } else { None };
         let at = self.walker.steps(exit.path, 1).last().map(|(at, _)| *at);
-        add_final(finals, Final { outcome, lost, path: exit.path, at, to_port: None });
+        let through = self.sent_on(&exit.state);
+        add_final(finals, Final { outcome, lost, path: exit.path, at, to_port: None, through });
     }
 
     /// Base chains of a hook by priority. Of equal ones the kernel asks the one registered last first
@@ -208,6 +211,7 @@ impl<'a> Pipeline<'a> {
                     path,
                     at: None,
                     to_port: None,
+                    through: None,
                 });
                 continue;
             }
@@ -280,6 +284,30 @@ impl<'a> Pipeline<'a> {
         }
     }
 
+    /// Where a nat rule sends it, if that is another host.
+    fn sent_on(&self, state: &State) -> Option<(IpAddr, u16)> {
+        let to = self.address(state.daddr).filter(|_| state.dnat && !state.redirected)?;
+        let Value::Known(port) = state.dport else { return None };
+        (!self.packet.has_local(to) && to != self.packet.dst).then_some((to, u16::try_from(port).ok()?))
+    }
+
+    fn accept(&self, live: Ways, finals: &mut Vec<Final>) {
+        let port = |state: &State| match state.dport {
+            Value::Known(bits) if state.dnat => u16::try_from(bits).ok(),
+            _ => None,
+        };
+        let here = |state: &State| port(state).filter(|_| state.to_us);
+        let there = |state: &State| self.sent_on(state);
+        let first = live.first().map(|(state, _)| (here(state), there(state)));
+        let (to_port, through) = first.unwrap_or_default();
+        let to_port = to_port.filter(|p| live.iter().all(|(state, _)| here(state) == Some(*p)));
+        let through = through.filter(|t| live.iter().all(|(state, _)| there(state) == Some(*t)));
+        for (_, path) in live.into_iter().take(1) {
+            let accepted = Final { outcome: Outcome::Accept, lost: None, path, at: None, to_port, through };
+            add_final(finals, accepted);
+        }
+    }
+
     fn assume(&mut self, says: String) {
         if !self.assumptions.contains(&says) {
             self.assumptions.push(says);
@@ -304,6 +332,7 @@ impl<'a> Pipeline<'a> {
             possible: Vec::new(),
             need: None,
             to_port: None,
+            through: None,
         };
         if outcome == Outcome::Undecided {
             self.explain_undecided(finals, &mut verdict);
@@ -313,6 +342,8 @@ impl<'a> Pipeline<'a> {
         verdict.trace = self.trace(main.path);
         let port = main.to_port.filter(|p| finals.iter().all(|f| f.to_port == Some(*p)));
         verdict.to_port = port.filter(|p| outcome == Outcome::Accept && *p != self.packet.dport);
+        let through = main.through.filter(|t| finals.iter().all(|f| f.through == Some(*t)));
+        verdict.through = through;
         verdict.rule = self.deciding(main).map(|at| self.rule_ref(at));
         verdict.because = self.words(&verdict, finals);
         verdict
@@ -505,18 +536,6 @@ fn same_step(a: &(At, &Event), b: &(At, &Event)) -> bool {
 fn add(live: &mut Ways, state: State, path: PathId) {
     if !live.iter().any(|(s, _)| *s == state) {
         live.push((state, path));
-    }
-}
-
-fn accept(live: Ways, finals: &mut Vec<Final>) {
-    let port = |state: &State| match state.dport {
-        Value::Known(bits) if state.dnat && state.to_us => u16::try_from(bits).ok(),
-        _ => None,
-    };
-    let first = live.first().and_then(|(state, _)| port(state));
-    let to_port = first.filter(|p| live.iter().all(|(state, _)| port(state) == Some(*p)));
-    for (_, path) in live.into_iter().take(1) {
-        add_final(finals, Final { outcome: Outcome::Accept, lost: None, path, at: None, to_port });
     }
 }
 

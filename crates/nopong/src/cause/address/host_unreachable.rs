@@ -1,9 +1,10 @@
 //! No way leads to the host: no route, a forbidding one, or nobody there who answers for the address.
 
-use crate::cause::common::{meta, on_link, own_input, sh};
+use crate::cause::common::{meta, on_link, outside_input, own_input, sh};
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage, way_back};
 use crate::diagnosis::{Case, Journey, Symptom};
 use crate::evidence::client::{Dial, DialOutcome, Icmp, RouteOutcome};
+use crate::evidence::server::Verdict;
 
 /// See the module.
 #[derive(Debug)]
@@ -50,6 +51,29 @@ fn no_way_back(case: &Case<'_>) -> Option<Reason> {
     Some(kind("way-back", blocked.says))
 }
 
+/// The port is published for a container, and the Redis host passes nothing on to it.
+fn not_passed_on(verdict: Option<&Verdict>) -> Option<String> {
+    let verdict = verdict?;
+    let (to, sysctl) = (verdict.through.as_ref()?, verdict.stays.as_ref()?);
+    Some(format!(
+        "a nat rule sends connections from {} on to {to}, and {sysctl} is 0: nothing is passed on",
+        verdict.source
+    ))
+}
+
+/// Passing on is switched on where other programs rely on it: what else it opens is not known here.
+fn pass_on(verdict: Option<&Verdict>) -> Option<Fix> {
+    let v6 = verdict?.stays.as_ref()?.contains("ipv6");
+    let sysctl = if v6 { "net.ipv6.conf.all.forwarding" } else { "net.ipv4.ip_forward" };
+    let fix = Fix::new(Risk::Advice, "on the Redis host: let it pass packets on to its containers")
+        .run(
+            "who switches it off",
+            format!("grep -rs {sysctl} /etc/sysctl.conf /etc/sysctl.d /usr/lib/sysctl.d"),
+        )
+        .run("for now", format!("sysctl -w {sysctl}=1"));
+    Some(fix.step("correct the file that sets it to 0; dockerd sets it to 1 only when it starts"))
+}
+
 /// What is to be done about it, on the Redis host.
 fn lead_back(case: &Case<'_>) -> Option<Fix> {
     let way = way_back::of_client(case)?;
@@ -91,6 +115,9 @@ fn nobody_on_link(dial: &Dial) -> bool {
 fn because(case: &Case<'_>) -> Vec<Reason> {
     if let Some(reason) = no_way_back(case) {
         return vec![reason];
+    }
+    if let Some(says) = not_passed_on(own_input(case)).filter(|_| case.symptom == Symptom::TimedOut) {
+        return vec![Reason::confirms("firewall", says)];
     }
     if let Journey::Arrived { there, .. } = case.journey() {
         let says = format!("the SYN from {} came in at {}", there.client, case.server_called());
@@ -207,6 +234,9 @@ impl Cause for HostUnreachable {
         if let Some(says) = no_route(case) {
             return says;
         }
+        if let Some(says) = not_passed_on(own_input(case)) {
+            return format!("the Redis host does not pass the connection on: {says}");
+        }
         match case.dials().iter().find(|d| nobody_on_link(d)) {
             Some(dial) if on_link(case, dial.to.ip()) != Some(false) => {
                 format!(
@@ -220,6 +250,14 @@ impl Cause for HostUnreachable {
     }
 
     fn latent(&self, case: &Case<'_>) -> Option<Latent> {
+        if let Some(says) = not_passed_on(outside_input(case)) {
+            return Some(Latent {
+                place: Place::Behind,
+                title: format!("the Redis host does not pass connections on: {says}"),
+                reasons: vec![Reason::confirms("firewall", says)],
+                fix: pass_on(outside_input(case)),
+            });
+        }
         let blocked = way_back::blocked(case)?;
         let reason = if blocked.sure { Reason::confirms } else { Reason::strong };
         Some(Latent {
@@ -233,6 +271,9 @@ impl Cause for HostUnreachable {
     fn fix(&self, case: &Case<'_>) -> Option<Fix> {
         if way_back::blocked(case).is_some() {
             return lead_back(case);
+        }
+        if let Some(fix) = not_passed_on(own_input(case)).and_then(|_| pass_on(own_input(case))) {
+            return Some(fix);
         }
         let ip = case.dialled().first().map_or_else(|| case.ask.host.clone(), |a| a.ip().to_string());
         let ip = sh(&ip);

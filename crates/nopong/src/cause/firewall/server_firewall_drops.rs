@@ -84,7 +84,13 @@ fn on_server(case: &Case<'_>) -> Vec<Reason> {
     }
     // A refusal drops the packet as well.
     if dropped(case) > 0 && own_input(case).is_none_or(|v| v.verdict != "reject") {
-        let says = "the kernel dropped the packets of our own attempt in netfilter (NETFILTER_DROP)";
+        let mut says =
+            "the kernel dropped the packets of our own attempt in netfilter (NETFILTER_DROP)".to_owned();
+        if let Some(to) = own_input(case).filter(|v| v.verdict == "accept").and_then(|v| v.through.as_ref()) {
+            says.push_str(&format!(
+                "; the rules read let it pass on to {to}: look at those of the network namespace there"
+            ));
+        }
         // On this machine they pass OUTPUT as well: it has to be known to let them go. Seen to come in, they have.
         let passed = own_output(case).is_some_and(|v| v.verdict == "accept");
         reasons.push(if passed || matches!(case.journey(), Journey::Arrived { .. }) {

@@ -125,6 +125,9 @@ pub(super) fn allow(case: &Case<'_>, verdict: Option<&Verdict>) -> Fix {
     }
     let v6 = source.contains(':');
     let owner = verdict.and_then(|v| v.owner.as_deref()).unwrap_or_default();
+    if let Some((verdict, to)) = verdict.and_then(|v| Some((v, v.through.as_deref()?))) {
+        return pass_on(verdict, to, &source, port);
+    }
     let on = if case.server_seen() { "" } else { "on the Redis host: " };
     let fix = Fix::new(Risk::Ask, format!("{on}admit {source} to port {port}, and nobody else"));
     let family = if v6 { "ipv6" } else { "ipv4" };
@@ -186,6 +189,52 @@ pub(super) fn allow(case: &Case<'_>, verdict: Option<&Verdict>) -> Fix {
                 "allow it where the rules are kept: ufw prepend allow proto tcp from {source} to any port {port}, or the rich rule of the zone, or an nft rule before the one that decides"
             )),
     }
+}
+
+/// The same for a connection that a nat rule sends on: the filter meets the new destination, conntrack keeps the old port.
+fn pass_on(verdict: &Verdict, to: &str, source: &str, port: u16) -> Fix {
+    let v6 = source.contains(':');
+    let owner = verdict.owner.as_deref().unwrap_or_default();
+    let chain = verdict.chain.as_deref().unwrap_or("filter FORWARD");
+    let fix = Fix::new(Risk::Advice, format!("let {source}, and nobody else, through to {to}"));
+    if owner.starts_with("docker") || owner.starts_with("iptables") {
+        let program = if v6 { "ip6tables" } else { "iptables" };
+        let chain = chain.rsplit(' ').next().unwrap_or("FORWARD");
+        return fix
+            .run(
+                "at the head of the chain (Docker leaves DOCKER-USER to the administrator)",
+                format!(
+                    "{program} -I {} 1 -s {source} -p tcp -m conntrack --ctorigdstport {port} --ctdir ORIGINAL -j ACCEPT",
+                    sh(chain)
+                ),
+            )
+            .step("keep it over a restart the way this host keeps its rules");
+    }
+    if owner.starts_with("ufw") {
+        let (ip, to_port) = to.rsplit_once(':').unwrap_or((to, "6379"));
+        let ip = ip.trim_matches(['[', ']']);
+        return fix.run(
+            "before every other rule for what is passed on",
+            format!("ufw route prepend allow proto tcp from {source} to {ip} port {to_port}"),
+        );
+    }
+    if owner.starts_with("firewalld") {
+        return fix
+            .run(
+                "see the policies and zones that it passes",
+                "firewall-cmd --get-active-policies; firewall-cmd --get-active-zones",
+            )
+            .step("accept it there: firewalld.policy(5), a rich rule with the client as its source");
+    }
+    let saddr = if v6 { "ip6" } else { "ip" };
+    fix.run(
+        "at the head of the chain: a rule added after the one that decides has no effect",
+        format!(
+            "nft insert rule {} {saddr} saddr {source} ct original proto-dst {port} accept",
+            chain_words(chain)
+        ),
+    )
+    .step("keep it: write the same rule into the file that this host loads")
 }
 
 /// `inet filter input`, each word safe for a shell.

@@ -2,6 +2,7 @@
 
 use super::Asked;
 use crate::sys;
+use crate::sys::route::Query;
 use packet_verdict::{Address, Hook, Packet, Route};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -30,10 +31,34 @@ impl Host {
         packet.local = (!self.own.is_empty())
             .then(|| self.own.iter().map(|addr| Address { addr: *addr, dev: None }).collect());
         packet.routes.clone_from(&self.routes);
-        if asked.hook != Hook::Output {
+        if asked.hook == Hook::Output {
+            packet.uid = asked.uid;
+            // By all tables and rules, not the main ones alone.
+            let query = Query {
+                to: Some(asked.dst),
+                from: Some(asked.src).filter(|ip| self.has(*ip)),
+                uid: asked.uid,
+                ..Query::default()
+            };
+            packet.oif = sys::route::find(&query).ok().map(|r| r.dev).filter(|dev| !dev.is_empty());
+        } else {
             packet.iif = incoming(&packet, asked.src);
         }
         packet
+    }
+
+    /// The sysctl that is 0 where this host passes nothing on that such a client sends (net/ipv4/route.c, ip_route_input_slow).
+    pub(super) fn keeps(&self, asked: &Asked) -> Option<String> {
+        if asked.hook != Hook::Input || self.has(asked.src) {
+            return None;
+        }
+        let dev = incoming(&self.packet(asked), asked.src)?;
+        let family = if asked.src.is_ipv4() { "ipv4" } else { "ipv6" };
+        // A name is part of a path here.
+        let plain = !dev.contains('/') && !dev.starts_with('.');
+        let path = format!("/proc/sys/net/{family}/conf/{dev}/forwarding");
+        let off = plain && sys::read_text(path, 16).is_ok_and(|text| text.trim() == "0");
+        off.then(|| format!("net.{family}.conf.{dev}.forwarding"))
     }
 }
 
