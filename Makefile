@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 # Packages the tests and the lab use: real servers and clients, real hosts, real firewalls.
-PACKAGES = redis-server redis-tools debootstrap systemd-container iproute2 nftables iptables python3-venv
+PACKAGES = redis-server redis-tools debootstrap systemd-container iproute2 nftables iptables ipset python3-venv
 ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes)
 APT := $(shell command -v apt-get)
 

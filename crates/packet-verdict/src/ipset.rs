@@ -8,7 +8,7 @@ use crate::nft::types::PROTOCOLS;
 use crate::packet::prefix_range;
 use crate::parse::Trouble;
 use crate::set::{Datum, SetBuilder};
-use crate::value::name_bits;
+use crate::value::{name_bits, name_prefix};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,6 +31,8 @@ pub(crate) struct Layout {
 struct Building {
     layout: Layout,
     builder: SetBuilder,
+    /// One dimension, of addresses: how much of the packet's is looked up.
+    netmask: Option<u32>,
     /// One dimension: its ranges, and whether each is an exception.
     nets: Vec<((u128, u128), bool)>,
     list: bool,
@@ -103,8 +105,25 @@ fn create(kind: &str, options: &[&str]) -> Building {
     }
     let family = parts.contains(&Part::Address).then_some(v6);
     let mut builder = SetBuilder::new(parts.len());
+    // The packet's address is masked before it is looked up.
+    let option = |name: &str| options.windows(2).find(|w| w[0] == name).map(|w| w[1]);
+    let netmask = option("netmask").map(str::parse::<u32>);
+    if option("bitmask").is_some()
+        || matches!(netmask, Some(Err(_)))
+        || (netmask.is_some() && parts.len() > 1)
+    {
+        unknown.get_or_insert_with(|| "an ipset with a mask".to_owned());
+    }
     builder.unknown = unknown;
-    Building { layout: Layout { v6: family, parts }, builder, nets: Vec::new(), list, members: Vec::new() }
+    let netmask = netmask.and_then(Result::ok);
+    Building {
+        layout: Layout { v6: family, parts },
+        builder,
+        netmask,
+        nets: Vec::new(),
+        list,
+        members: Vec::new(),
+    }
 }
 
 /// Of prefixes around an address the longest decides (hash:net); they are nested or apart.
@@ -165,7 +184,12 @@ fn add(set: &mut Building, element: &str, options: &[&str]) -> Result<(), String
     let mut key = Vec::with_capacity(fields.len());
     for (field, part) in fields.iter().zip(&set.layout.parts) {
         key.push(match part {
-            Part::Address => addresses(field, v6).ok_or_else(bad)?,
+            Part::Address => {
+                let (lo, hi) = addresses(field, v6).ok_or_else(bad)?;
+                let width = if v6 { 128 } else { 32 };
+                let len = set.netmask.map_or(width, |n| n.min(width));
+                (prefix_range(lo, len, width).0, prefix_range(hi, len, width).1)
+            }
             // Of another protocol: TCP does not find it.
             Part::Port => match ports(field).ok_or_else(bad)? {
                 Some(range) => range,
@@ -177,7 +201,11 @@ fn add(set: &mut Building, element: &str, options: &[&str]) -> Result<(), String
                     set.builder.unknown = Some("an ipset of bridge ports".into());
                     return Ok(());
                 }
-                name_bits(field).map(|b| (b, b)).ok_or_else(bad)?
+                match options.contains(&"wildcard") {
+                    true => name_prefix(field),
+                    false => name_bits(field).map(|b| (b, b)),
+                }
+                .ok_or_else(bad)?
             }
         });
     }

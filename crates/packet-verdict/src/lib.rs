@@ -20,6 +20,7 @@ mod owner;
 mod packet;
 mod parse;
 mod set;
+mod ufw;
 mod value;
 
 pub use exercise::{exercise_iptables, exercise_nft};
@@ -28,3 +29,4 @@ pub use model::{Kind, Reject, Ruleset};
 pub use owner::Owner;
 pub use packet::{Address, CtState, Hook, Packet, Route};
 pub use parse::{ParseError, parse};
+pub use ufw::number_ufw;

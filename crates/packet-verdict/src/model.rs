@@ -150,6 +150,8 @@ pub(crate) struct Rule {
     pub(crate) packets: Option<u64>,
     pub(crate) line: u32,
     pub(crate) column: u32,
+    /// In its manager's own count.
+    pub(crate) number: Option<u32>,
 }
 
 /// What a rule does, in order. A condition that does not hold ends the rule.
@@ -350,6 +352,8 @@ pub(crate) enum Expr {
     Map(Vec<Self>, SetRef),
     /// Of unknown value, with its name for the reader.
     Unknown(String),
+    /// The same, but within these bounds.
+    Between(String, u128, u128),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -374,6 +378,9 @@ pub(crate) enum Field {
     CtState,
     CtStatus,
     CtDirection,
+    /// Bytes and packets of the connection so far; their average stays below the first.
+    CtBytes,
+    CtPackets,
     CtOrigSaddr,
     CtOrigDaddr,
     CtOrigSport,
@@ -394,6 +401,8 @@ pub(crate) enum Field {
     Mss,
     IifType,
     Length,
+    /// Hops the packet may still go.
+    Ttl,
     /// A field of a protocol that this packet does not carry.
     Foreign,
 }

@@ -65,7 +65,7 @@ pub(crate) fn owner(table: &Table, chain: &Chain, rule: usize) -> Option<Owner> 
     let by_chain = CHAINS.iter().find(|(start, _)| chain.name.starts_with(start)).map(|(_, owner)| *owner);
     let name = by_table.or(by_chain).or_else(|| zone_chain(table, chain))?;
     let part = match name {
-        "ufw" => ufw_part(chain, rule),
+        "ufw" => ufw_part(table, chain, rule),
         "firewalld" => zone(&chain.name).map(|z| format!("zone {z}")),
         "docker" | "kubernetes" | "fail2ban" if by_chain.is_some() => Some(chain.name.clone()),
         _ => None,
@@ -94,25 +94,40 @@ fn zone(chain: &str) -> Option<String> {
     (!zone.is_empty()).then(|| zone.to_owned())
 }
 
-/// The number `ufw status numbered` shows. A rule for both protocols is two lines, one with a limit three or more.
-fn ufw_part(chain: &Chain, rule: usize) -> Option<String> {
-    let user = chain.name.strip_suffix("-user-input").or_else(|| chain.name.strip_suffix("-user-output"))?;
-    chain.rules.get(rule)?;
-    let mut number = 0;
+/// The number `ufw status numbered` shows, where ufw's own files were read. From a listing alone it can be told only if all
+/// rules are for one direction: a rule for both protocols is two lines, one with a limit three or more.
+fn ufw_part(table: &Table, chain: &Chain, rule: usize) -> Option<String> {
+    let user =
+        ["-user-input", "-user-output", "-user-forward"].iter().find_map(|e| chain.name.strip_suffix(e))?;
+    if let Some(number) = chain.rules.get(rule)?.number {
+        return Some(format!("rule {number}"));
+    }
+    let others = |c: &Chain| {
+        c.name != chain.name && c.name.starts_with(&format!("{user}-user-")) && {
+            ["input", "output", "forward"].iter().any(|e| c.name.ends_with(e)) && !c.name.contains("logging")
+        }
+    };
+    if table.chains.iter().any(|c| others(c) && !c.rules.is_empty()) {
+        return Some(format!("chain {}", chain.name));
+    }
+    let (mut least, mut most, mut protocols) = (0, 0, Vec::new());
     let mut last = None;
-    for (index, r) in chain.rules.iter().enumerate() {
-        let words = ufw_key(&r.text);
-        if words.is_empty() || last.as_ref() != Some(&words) {
-            number += 1;
+    for r in &chain.rules[..=rule] {
+        let key = ufw_key(&r.text);
+        let protocol = r.text.split(" -p ").nth(1).and_then(|p| p.split(' ').next());
+        if key.is_empty() || last.as_ref() != Some(&key) {
+            (least, most) = (least + 1, most + 1);
+            protocols = vec![protocol];
+        } else if !protocols.contains(&protocol) {
+            // `allow 53`, or `allow 53/tcp` and `allow 53/udp`.
+            protocols.push(protocol);
+            most += 1;
         }
-        last = Some(words);
-        if index == rule {
-            break;
-        }
+        last = Some(key);
     }
     // IPv6 rules are numbered behind those for IPv4, which this table does not show.
     let which = if user == "ufw6" { "IPv6 rule" } else { "rule" };
-    Some(format!("{which} {number}"))
+    Some(if least == most { format!("{which} {least}") } else { format!("{which} {least} to {most}") })
 }
 
 /// A rule without its protocol, target and the matches of `ufw limit`.

@@ -1,6 +1,6 @@
 //! Real listings of ufw, firewalld and Docker: the verdict, and whose rule it is.
 
-use packet_verdict::{CtState, Hook, Outcome, Packet, Reject, Ruleset, Verdict, judge, parse};
+use packet_verdict::{CtState, Hook, Outcome, Packet, Reject, Ruleset, Verdict, judge, number_ufw, parse};
 use std::net::IpAddr;
 
 fn read(name: &str) -> Ruleset {
@@ -32,7 +32,7 @@ fn ufw_rules_have_the_numbers_of_its_status() {
     assert_eq!((v.outcome, owner(&v).as_str()), (Outcome::Drop, "ufw, rule 4"));
     let v = judge(&ufw, &packet("10.0.0.9", 6381));
     assert_eq!(v.outcome, Outcome::Reject(Some(Reject::TcpReset)));
-    assert_eq!(owner(&v), "ufw, rule 5");
+    assert_eq!(owner(&v), "ufw, rule 5 to 6");
     // Not allowed by any rule: the policy.
     let v = judge(&ufw, &packet("10.1.0.9", 6379));
     assert_eq!(v.outcome, Outcome::Drop);
@@ -44,6 +44,63 @@ fn ufw_rules_have_the_numbers_of_its_status() {
     let mut later = packet("10.0.0.9", 6380);
     later.state = CtState::Established;
     assert_eq!(judge(&ufw, &later).outcome, Outcome::Accept);
+}
+
+fn fixture(name: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
+    std::fs::read_to_string(path).expect("a fixture")
+}
+
+/// Applications, rules of all directions, for one or both protocols, inserted, with comments, limits and logging.
+#[test]
+fn ufw_numbers_by_its_own_files() {
+    let mut ufw = [read("ufw-arranged.v4"), read("ufw-arranged.v6")];
+    let plain = judge(&ufw, &packet("10.5.5.5", 22));
+    assert_eq!(
+        owner(&plain),
+        "ufw, chain ufw-user-input",
+        "without the files, with rules for other directions"
+    );
+    number_ufw(&mut ufw, &fixture("ufw-arranged-user.rules"), &fixture("ufw-arranged-user6.rules"));
+    // As `ufw status numbered` printed them.
+    let cases = [
+        (1, "10.5.5.5", 22),
+        (2, "10.5.5.5", 7200),
+        (3, "10.5.5.5", 53),
+        (5, "10.5.5.5", 7002),
+        (10, "10.5.5.5", 6381),
+        (11, "10.5.5.5", 7100),
+        (12, "10.5.5.5", 6379),
+        (13, "192.168.5.5", 6379),
+        (14, "10.5.5.5", 7305),
+        (15, "10.5.5.5", 7401),
+        (16, "fd11::5", 22),
+        (17, "fd11::5", 7200),
+        (20, "fd11::5", 7001),
+        (24, "fd11::5", 6381),
+        (26, "fd11::5", 6379),
+        (28, "fd11::5", 7400),
+    ];
+    for (number, src, port) in cases {
+        let v = judge(&ufw, &packet(src, port));
+        assert_eq!(owner(&v), format!("ufw, rule {number}"), "{src} to {port}");
+    }
+    let mut other = packet("10.9.5.5", 6379);
+    other.iif = Some("eth7".into());
+    assert_eq!(owner(&judge(&ufw, &other)), "ufw, rule 9");
+    (other.hook, other.iif, other.oif) = (Hook::Forward, Some("host0".into()), Some("eth7".into()));
+    assert_eq!(owner(&judge(&ufw, &other)), "ufw, rule 8");
+    (other.hook, other.iif, other.oif) = (Hook::Output, None, Some("eth0".into()));
+    assert_eq!(owner(&judge(&ufw, &other)), "ufw, rule 6");
+}
+
+/// A chain that someone changed by hand since: no number is better than a wrong one.
+#[test]
+fn ufw_files_that_tell_another_story_number_nothing() {
+    let text = fixture("ufw-arranged.v4").replace("--dport 7200 -j DROP", "--dport 7200 -j ACCEPT");
+    let mut ufw = [parse("t", &text).expect("a listing")];
+    number_ufw(&mut ufw, &fixture("ufw-arranged-user.rules"), "");
+    assert_eq!(owner(&judge(&ufw, &packet("10.5.5.5", 22))), "ufw, chain ufw-user-input");
 }
 
 #[test]

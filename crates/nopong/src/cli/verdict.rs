@@ -30,6 +30,9 @@ pub(super) struct Verdict {
     /// The interface it comes in on
     #[arg(long = "in", value_name = "IFACE")]
     iface: Option<String>,
+    /// The interface it leaves by, at the hooks forward and output
+    #[arg(long = "out", value_name = "IFACE")]
+    out: Option<String>,
     /// Where the packet is met
     #[arg(long, value_name = "HOOK", default_value = "input", value_parser = ["input", "forward", "output"])]
     hook: String,
@@ -85,7 +88,10 @@ impl Verb for Verdict {
             (self.saved()?, packet)
         };
         if let Some(iface) = &self.iface {
-            packet.iif = Some(interface(iface)?);
+            packet.iif = Some(interface("--in", iface)?);
+        }
+        if let Some(iface) = &self.out {
+            packet.oif = Some(interface("--out", iface)?);
         }
         if self.state == "established" {
             packet.state = CtState::Established;
@@ -151,12 +157,12 @@ fn utf8(label: &str, bytes: Vec<u8>) -> Result<String, Fail> {
     })
 }
 
-fn interface(name: &str) -> Result<String, Fail> {
+fn interface(option: &str, name: &str) -> Result<String, Fail> {
     // IFNAMSIZ is 16, with the zero behind; the kernel takes neither `/` nor blanks (dev_valid_name).
     let bad = name.is_empty() || name.len() > 15 || name.contains(|c: char| c == '/' || c.is_whitespace());
     if bad {
         return Err(Fail::usage(format!(
-            "--in {}: not an interface name; `ip -br link` lists them",
+            "{option} {}: not an interface name; `ip -br link` lists them",
             text::shown_str(name, 40)
         )));
     }
@@ -272,8 +278,8 @@ mod tests {
 
     #[test]
     fn interface_names() {
-        assert!(interface("eth0").is_ok());
-        assert!(interface("a name too long for it").is_err());
-        assert!(interface("").is_err());
+        assert!(interface("--in", "eth0").is_ok());
+        assert!(interface("--in", "a name too long for it").is_err());
+        assert!(interface("--in", "").is_err());
     }
 }

@@ -7,6 +7,7 @@ mod host;
 mod permanent;
 mod rules;
 mod trace;
+mod ufw;
 mod whom;
 
 pub use host::Host;

@@ -83,6 +83,7 @@ const PLAIN: &[&str] = &[
     "limit",
     "hashlimit",
     "statistic",
+    "time",
     "rpfilter",
     "rt",
     "frag",
@@ -98,6 +99,9 @@ const PLAIN: &[&str] = &[
     "nfacct",
     "protocol",
 ];
+
+/// Headers that no SYN of TCP has.
+const ABSENT: &[&str] = &["rt", "frag", "hbh", "dst", "mh", "ah", "esp", "sctp", "dccp"];
 
 impl Build {
     fn push(&mut self, cond: Cond, negate: bool) {
@@ -121,7 +125,9 @@ impl Build {
                 self.doubted = true;
             }
             "socket" => self.doubt("the socket that takes the packet"),
-            "icmp" | "icmp6" | "ipv6-icmp" | "sctp" | "dccp" | "esp" | "ah" | "udplite" | "udp" => {}
+            // Named alone, each asks whether the header is there at all.
+            other if ABSENT.contains(&other) => self.conds.push(Cond::Never),
+            "icmp" | "icmp6" | "ipv6-icmp" | "udplite" | "udp" => {}
             other if !PLAIN.contains(&other) => {
                 self.doubt(format!("the match `{other}`, which is not understood"));
             }
@@ -264,6 +270,11 @@ impl Build {
                 self.push(Cond::Never, negate);
             }
             "--limit-iface-in" | "--limit-iface-out" => self.doubt("the interface that carries the address"),
+            // Of a rule for both families in one text; for the other one it is left out.
+            "-4" | "--ipv4" if self.v6 => self.conds.push(Cond::Never),
+            "-6" | "--ipv6" if !self.v6 => self.conds.push(Cond::Never),
+            "-4" | "--ipv4" | "-6" | "--ipv6" => {}
+            _ if self.unlikely(option, negate, words)? => {}
             "--match-set" => {
                 let (name, dirs) = (arg(words)?, arg(words)?);
                 let key = dirs.split(',').map(|d| d.trim().to_owned()).collect::<Vec<_>>();
@@ -307,6 +318,95 @@ impl Build {
         Ok(())
     }
 
+    /// Matches that a SYN hardly finds, or hardly misses.
+    fn unlikely(&mut self, option: &str, negate: bool, words: &mut Words) -> Result<bool, String> {
+        match (self.module(), option) {
+            ("string", "--string" | "--hex-string") => {
+                let text = words.arg(option)?;
+                self.doubted = true;
+                // The search goes over the headers too: a short text may be found there by chance.
+                let long = option == "--string" && text.len() > 3 || text.len() > 16;
+                let syn =
+                    if long { Some(Cond::Assumed(false, "a SYN carries no text".into())) } else { None };
+                self.push_unless_syn(syn, "the text that the packet carries", negate);
+            }
+            ("string", _) => words.skip_args(),
+            ("connbytes", "--connbytes") => {
+                let text = words.arg(option)?;
+                let least = text.split(':').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+                self.doubted = true;
+                // Of a connection that has just begun there is one packet of less than 200 bytes.
+                let syn = (least > 200).then_some(Cond::Never);
+                self.push_unless_syn(syn, "the bytes of the connection so far", negate);
+            }
+            ("connbytes", "--connbytes-dir" | "--connbytes-mode") => words.skip_args(),
+            ("quota", "--quota") => {
+                let text = words.arg(option)?;
+                self.doubted = true;
+                self.conds.push(match text.parse::<u64>() {
+                    Ok(0) if !negate => Cond::Never,
+                    Ok(n) if n > 200 => {
+                        Cond::Assumed(!negate, format!("the quota of {n} bytes is not used up"))
+                    }
+                    _ => Cond::Unknown("a quota".into()),
+                });
+            }
+            (
+                "ttl" | "hl",
+                "--ttl-eq" | "--ttl-lt" | "--ttl-gt" | "--hl-eq" | "--hl-lt" | "--hl-gt" | "--ttl" | "--hl",
+            ) => {
+                let op = if option.ends_with("lt") {
+                    Op::Lt
+                } else if option.ends_with("gt") {
+                    Op::Gt
+                } else {
+                    Op::Eq
+                };
+                let number = Expr::Const(num(&words.arg(option)?)?);
+                self.push(Cond::Cmp(Expr::Field(Field::Ttl), op, number), negate);
+            }
+            // What iptables-nft-save writes where no end was given.
+            ("time", "--datestop") if words.peek().is_some_and(|w| w.starts_with("2038-01-19T")) => {
+                words.skip_args();
+            }
+            // Two ports of one bridge: a packet that is routed, or for this host, did not pass so (physdev_mt).
+            ("physdev", "--physdev-is-bridged") => {
+                self.doubted = true;
+                self.conds.push(Cond::Assumed(negate, "the packet is routed, not bridged".into()));
+            }
+            // The connection itself counts (connlimit_mt).
+            ("connlimit", "--connlimit-above" | "--connlimit-upto") => {
+                let none = words.arg(option)? == "0";
+                self.doubted = true;
+                match (none, (option == "--connlimit-upto") != negate) {
+                    (true, true) => self.conds.push(Cond::Never),
+                    (true, false) => {}
+                    (false, _) => self.conds.push(Cond::Unknown("the number of connections".into())),
+                }
+            }
+            ("connlimit", "--connlimit-mask" | "--connlimit-saddr" | "--connlimit-daddr") => {
+                words.skip_args();
+            }
+            ("set", "--update-counters" | "--update-subcounters") => {}
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// A match on what only later packets have: `syn` for the first one, where it is known, and unknown for the others.
+    fn push_unless_syn(&mut self, syn: Option<Cond>, what: &str, negate: bool) {
+        let unknown = Cond::Unknown(what.to_owned());
+        let cond = match syn {
+            Some(syn) => {
+                let flag = Expr::And(Box::new(Expr::Field(Field::TcpFlags)), Box::new(Expr::Const(0x12)));
+                let later = Cond::Cmp(flag, Op::Ne, Expr::Const(2));
+                Cond::Any(vec![syn, Cond::All(vec![later, unknown])])
+            }
+            None => unknown,
+        };
+        self.push(cond, negate);
+    }
+
     fn other(&mut self, option: &str, words: &mut Words) -> Result<(), String> {
         if !option.starts_with('-') {
             return Err(format!("`{option}` stands where an option was expected"));
@@ -314,7 +414,7 @@ impl Build {
         words.skip_args();
         let module = self.module().to_owned();
         // The packet carries none of these headers; a match on one does not hold without it, negated or not.
-        if matches!(module.as_str(), "rt" | "frag" | "hbh" | "dst" | "mh" | "ah" | "esp" | "sctp" | "dccp") {
+        if ABSENT.contains(&module.as_str()) {
             self.conds.push(Cond::Never);
             return Ok(());
         }

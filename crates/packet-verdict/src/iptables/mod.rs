@@ -8,7 +8,7 @@ mod targets;
 mod values;
 mod words;
 
-use crate::model::{Base, Chain, Family, HookPoint, Kind, Ruleset, Table};
+use crate::model::{Base, Chain, Family, HookPoint, Kind, Rule, Ruleset, Table};
 use crate::parse::Trouble;
 use std::collections::{BTreeMap, HashMap};
 use words::Words;
@@ -20,6 +20,14 @@ pub(crate) fn read(text: &str) -> Result<Ruleset, Trouble> {
         reader.line(line.trim(), number).map_err(|says| Trouble::at(number, says))?;
     }
     reader.finish()
+}
+
+/// One line `-A CHAIN …`, as far as it can be read.
+pub(crate) fn rule_of(line: &str, v6: bool) -> Option<Rule> {
+    let mut words = Words::split(line).ok()?;
+    words.next()?;
+    words.next()?;
+    matches::rule(&mut words, v6).ok()
 }
 
 /// Told by the header, else by the first address or word that only one family has.

@@ -1,8 +1,8 @@
 //! Conditions and expressions against a packet at a place.
 
-use super::state::{Place, State};
+use super::state::{Place, State, rtn};
 use crate::model::{Cond, Expr, Field, Op, Ruleset, SetRef, Table};
-use crate::packet::Packet;
+use crate::packet::{Address, Packet, addr_bits};
 use crate::set::{Datum, SetData};
 use crate::value::{Tri, Value};
 use std::cell::{Cell, RefCell};
@@ -133,6 +133,12 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// Whether it is known on which interface the address is that is dialled.
+    fn interface_known(&self) -> bool {
+        let addr = |a: &&Address| Value::Known(addr_bits(a.addr)) == self.state.daddr;
+        self.packet.local.iter().flatten().find(addr).is_some_and(|a| a.dev.is_some())
+    }
+
     pub(super) fn expr(&self, expr: &Expr) -> Value {
         match expr {
             Expr::Const(n) => Value::Known(*n),
@@ -140,6 +146,14 @@ impl<'a> Scope<'a> {
             Expr::Field(field) => {
                 if *field == Field::ReversePath {
                     self.asked_way_back.set(true);
+                }
+                if *field == Field::Ttl {
+                    self.assume("the packet arrives with 30 to 128 hops left, as from common systems");
+                }
+                // One who has only the rules: a host answers where its address is, but for odd set-ups.
+                if *field == Field::DaddrTypeOnIface && self.state.to_us && !self.interface_known() {
+                    self.assume("the interface it comes in on has the address that is dialled");
+                    return Value::Known(rtn::LOCAL);
                 }
                 self.state.read(*field, self.place, self.packet)
             }
@@ -150,6 +164,7 @@ impl<'a> Scope<'a> {
             Expr::Shr(a, b) => self.expr(a).shr(self.expr(b)),
             Expr::Map(key, map) => self.map_value(key, map),
             Expr::Unknown(_) => Value::UNKNOWN,
+            Expr::Between(_, lo, hi) => Value::Range(*lo, *hi),
         }
     }
 
@@ -267,7 +282,7 @@ impl<'a> Scope<'a> {
                     out.extend(data.unknown.clone());
                 }
             }
-            Expr::Unknown(what) => out.push(what.clone()),
+            Expr::Unknown(what) | Expr::Between(what, ..) => out.push(what.clone()),
         }
     }
 }
@@ -279,6 +294,7 @@ fn field_words(field: Field) -> &'static str {
         Field::OifName => "the outgoing interface",
         Field::Mark => "the packet's mark",
         Field::CtMark => "the connection's mark",
+        Field::CtBytes | Field::CtPackets => "how much the connection has carried",
         Field::CtStatus => "the connection's status",
         Field::Uid | Field::Gid => "the owner of the sending socket",
         Field::DaddrTypeOnIface => "the interface that carries the address",
@@ -286,6 +302,7 @@ fn field_words(field: Field) -> &'static str {
         Field::PktType => "the packet's type",
         Field::IifType => "the type of the incoming interface",
         Field::Length => "the packet's length",
+        Field::Ttl => "the hops that the packet may still go",
         Field::FragOff => "whether the packet may be fragmented",
         Field::Mss => "the largest segment that the client announces",
         Field::TcpFlags => "the TCP flags",

@@ -220,7 +220,14 @@ fn incoming(rulesets: &[&Ruleset], packet: &Packet) -> Vec<Value> {
     if packet.loops() {
         return vec![Value::Known(name_bits("lo").unwrap_or(0))];
     }
-    interfaces(rulesets)
+    let mut all = interfaces(rulesets);
+    // A rule may ask whether the address is one of the interface that the packet comes in on.
+    for dev in packet.local.iter().flatten().filter_map(|a| a.dev.as_deref()).filter_map(name_bits) {
+        if !all.contains(&Value::Known(dev)) && Some(dev) != name_bits("lo") {
+            all.push(Value::Known(dev));
+        }
+    }
+    all
 }
 
 fn outgoing(rulesets: &[&Ruleset], packet: &Packet) -> Vec<Value> {
@@ -353,8 +360,9 @@ fn differing(results: &[((Value, Value), Verdict)]) -> Verdict {
     let (what, flag, need) = if by_iif {
         ("incoming", "`--in IFACE` would settle it", Need::IncomingInterface)
     } else {
-        ("outgoing", "the route to the destination would settle it", Need::OutgoingInterface)
+        ("outgoing", "`--out IFACE` would settle it", Need::OutgoingInterface)
     };
+    let flag = if both { "`--in IFACE` and `--out IFACE` would settle it" } else { flag };
     let mut words: Vec<String> =
         seen.iter().take(6).map(|(name, v)| format!("{name}: {}", v.outcome.word())).collect();
     if seen.len() > 6 {

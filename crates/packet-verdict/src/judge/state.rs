@@ -35,6 +35,10 @@ pub(crate) mod rtn {
 const DONT_FRAGMENT: u128 = 0x4000;
 /// No stack announces less than 536 (RFC 9293, 3.7.1); the most that 16 bits hold.
 const MSS: (u128, u128) = (536, 65535);
+/// Linux, BSD and macOS send 64, Windows 128 (only some routers and appliances 255); paths are hardly longer than 34 hops.
+const TTL: (u128, u128) = (30, 128);
+/// More than the SYN of any stack: two headers of at most 60 bytes each.
+const SYN_BYTES: u128 = 200;
 /// Hardware type of lo (linux/if_arp.h).
 const ARPHRD_LOOPBACK: u128 = 772;
 
@@ -132,6 +136,15 @@ impl State {
             Field::CtState => known(self.ct_state(place, packet)),
             Field::CtStatus => only(self.tracked(place), self.ct_status(packet)),
             Field::CtDirection => only(self.tracked(place), known((packet.state == CtState::Answer).into())),
+            // The SYN itself, or nothing where net.netfilter.nf_conntrack_acct is off.
+            Field::CtBytes | Field::CtPackets => {
+                let most = match (packet.state, field) {
+                    (CtState::New, Field::CtBytes) => SYN_BYTES,
+                    (CtState::New, _) => 1,
+                    _ => u64::MAX.into(),
+                };
+                only(self.tracked(place), Value::Range(0, most))
+            }
             Field::CtOrigSaddr | Field::CtOrigDaddr | Field::CtOrigSport | Field::CtOrigDport => {
                 only(self.tracked(place), original(field, packet))
             }
@@ -141,18 +154,14 @@ impl State {
             Field::DaddrType => known(self.dest_type(packet)),
             Field::DaddrTypeOnIface => self.dest_type_on(place, packet),
             Field::ReversePath => known(packet.reverse_path.unwrap_or(true).into()),
-            Field::PktType => {
-                if place.ours || packet.loops() {
-                    Value::Range(0, 7)
-                } else {
-                    known(0)
-                }
-            }
+            // PACKET_HOST: of one's own to another, too; over lo only multicast is marked as looped back.
+            Field::PktType => known(0),
             // At least both headers; a SYN carries up to 40 bytes of options.
             Field::Length => match packet.state {
                 CtState::New | CtState::Answer => Value::Range(if v4 { 40 } else { 60 }, 100),
                 CtState::Established => Value::Range(40, 65535),
             },
+            Field::Ttl => Value::Range(TTL.0, TTL.1),
             Field::FragOff => only(v4, Value::Bits(0, !DONT_FRAGMENT)),
             Field::Mss => match packet.state {
                 CtState::New | CtState::Answer => Value::Range(MSS.0, MSS.1),

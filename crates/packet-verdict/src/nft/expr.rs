@@ -45,13 +45,15 @@ pub(super) fn expr(json: &Json) -> Typed {
         "elem" => body.get("val").map_or_else(|| unknown("an element"), expr),
         "rt" => unknown("the route"),
         "socket" => unknown("the socket that takes it"),
-        "exthdr" => unknown("an IPv6 extension header"),
+        // The SYN of a client carries no extension header and no option of IP.
+        "exthdr" => missing(body, Field::SaddrV6),
+        "ip option" => missing(body, Field::SaddrV4),
         "tcp option" if text(body, "name") == "maxseg" && text(body, "field") == "size" => {
             (Expr::Field(Field::Mss), Type::Number)
         }
-        "ip option" | "tcp option" | "sctp chunk" | "dccp option" => unknown(format!("a {kind}")),
-        "numgen" => unknown("a number generator"),
-        "jhash" | "symhash" => unknown("a hash of the packet"),
+        "tcp option" | "sctp chunk" | "dccp option" => unknown(format!("a {kind}")),
+        "numgen" => modulo(body, "a number generator"),
+        "jhash" | "symhash" => modulo(body, "a hash of the packet"),
         "osf" => unknown("the client's operating system"),
         "ipsec" => unknown("IPsec"),
         other => unknown(format!("`{other}`, which is not understood")),
@@ -62,6 +64,22 @@ pub(super) fn expr(json: &Json) -> Typed {
 fn with(field: Field, what: &str) -> Typed {
     let there = Expr::Or(Box::new(Expr::Field(field)), Box::new(Expr::Const(u128::MAX)));
     (Expr::And(Box::new(Expr::Unknown(what.into())), Box::new(there)), Type::Number)
+}
+
+/// A part of a header that the packet does not have: asked whether it exists, it does not; else the rule ends.
+fn missing(body: &Json, family: Field) -> Typed {
+    let field =
+        if body.get("field").is_some() { Expr::Field(Field::Foreign) } else { constant_with(family, 0) };
+    (field, Type::Number)
+}
+
+/// `numgen … mod 4 offset 10` yields 10 to 13.
+fn modulo(body: &Json, what: &str) -> Typed {
+    let number = |key: &str| body.get(key).and_then(Json::as_u64).map(u128::from);
+    match (number("mod"), number("offset").unwrap_or(0)) {
+        (Some(n), first) if n > 0 => (Expr::Between(what.into(), first, first + n - 1), Type::Number),
+        _ => unknown(what),
+    }
 }
 
 fn payload(body: &Json) -> Typed {
@@ -78,6 +96,8 @@ fn payload(body: &Json) -> Typed {
         ("ip", "length") => (only_with(Field::SaddrV4, Field::Length), Type::Number),
         ("ip", "version") => (constant_with(Field::SaddrV4, 4), Type::Number),
         ("ip6", "version") => (constant_with(Field::SaddrV6, 6), Type::Number),
+        ("ip", "ttl") => (only_with(Field::SaddrV4, Field::Ttl), Type::Number),
+        ("ip6", "hoplimit") => (only_with(Field::SaddrV6, Field::Ttl), Type::Number),
         ("ip", name) => with(Field::SaddrV4, &format!("ip {name}")),
         ("ip6", name) => with(Field::SaddrV6, &format!("ip6 {name}")),
         ("tcp" | "th", "sport") => f(Field::Sport, Type::Port),
@@ -151,6 +171,12 @@ fn ct(body: &Json) -> Typed {
         "ip6 daddr" if original => (v6_only(Field::CtOrigDaddr), Type::Ipv6),
         "proto-src" if original => f(Field::CtOrigSport, Type::Port),
         "proto-dst" if original => f(Field::CtOrigDport, Type::Port),
+        // No helper of the kernel is for the protocols of a database.
+        "helper" => f(Field::Foreign, Type::Other),
+        "bytes" | "avgpkt" => f(Field::CtBytes, Type::Number),
+        "packets" => f(Field::CtPackets, Type::Number),
+        "l3proto" => (only_with(Field::CtDirection, Field::NfProto), Type::NfProto),
+        "protocol" => (only_with(Field::CtDirection, Field::L4Proto), Type::Proto),
         other => unknown(format!("ct {other}")),
     }
 }
@@ -163,12 +189,16 @@ fn v6_only(field: Field) -> Expr {
     only_with(Field::SaddrV6, field)
 }
 
-fn fib(body: &Json) -> Typed {
-    let flags: Vec<&str> = match body.get("flags") {
+fn fib_flags(body: &Json) -> Vec<&str> {
+    match body.get("flags") {
         Some(Json::Array(list)) => list.iter().filter_map(Json::as_str).collect(),
         Some(Json::String(one)) => vec![one],
         _ => Vec::new(),
-    };
+    }
+}
+
+fn fib(body: &Json) -> Typed {
+    let flags = fib_flags(body);
     let has = |flag: &str| flags.contains(&flag);
     match text(body, "result").as_str() {
         "type" if has("daddr") && has("iif") => (Expr::Field(Field::DaddrTypeOnIface), Type::AddrKind),
@@ -347,6 +377,18 @@ pub(super) fn condition(body: &Json) -> Cond {
         // Without an incoming interface the rule ends (nft_meta_store_iftype).
         let there = Cond::Cmp(left.clone(), Op::Ge, Expr::Const(0));
         return Cond::All(vec![there, Cond::Cmp(Expr::Field(Field::IifName), op, lo)]);
+    }
+    if let (Some(("fib", body)), Some(there)) = (single(&body["left"]), right.as_bool())
+        && text(body, "result").starts_with("oif")
+        && fib_flags(body).contains(&"saddr")
+        && !fib_flags(body).contains(&"iif")
+    {
+        return Cond::Assumed(there == (op != "!="), "there is a route back to the source".into());
+    }
+    if let (Some(("socket", body)), Some(1), "==") = (single(&body["left"]), right.as_u64(), op)
+        && text(body, "key") == "transparent"
+    {
+        return Cond::Assumed(false, "no transparent proxy waits for the connection".into());
     }
     let nothing = right.as_u64() == Some(0) || right.as_str() == Some("0");
     if let (Expr::Field(Field::ReversePath), false) = (left, right.is_boolean() || nothing) {

@@ -12,7 +12,7 @@ pub(crate) mod types;
 pub(crate) use expr::NO_IPSEC;
 pub(crate) use stmt::{XT_HARMLESS, rate_limit};
 
-use crate::model::{Base, Chain, Family, HookPoint, Kind, Rule, Ruleset, Stmt, Table};
+use crate::model::{Base, Chain, Cond, Family, HookPoint, Kind, Rule, Ruleset, Stmt, Table};
 use crate::parse::Trouble;
 use crate::set::{SetBuilder, SetData};
 use expr::{Data, fill, single};
@@ -109,6 +109,8 @@ struct Builder {
     index: HashMap<(String, String), usize>,
     touched: Vec<(usize, String)>,
     counters: HashMap<(usize, String), u64>,
+    /// Named limits and quotas, which rules refer to; a listing has them before the rules.
+    objects: HashMap<(usize, &'static str, String), Json>,
     /// Rules that count in a named counter.
     counted: Vec<(usize, usize, usize, String)>,
 }
@@ -122,7 +124,7 @@ impl Builder {
         if matches!(kind, "add" | "create" | "insert") {
             return self.object(body, line, column);
         }
-        if !matches!(kind, "table" | "chain" | "rule" | "set" | "map" | "counter") {
+        if !matches!(kind, "table" | "chain" | "rule" | "set" | "map" | "counter" | "limit" | "quota") {
             return Ok(());
         }
         let name = |key: &str| {
@@ -151,6 +153,8 @@ impl Builder {
                 let packets = body.get("packets").and_then(Json::as_u64).unwrap_or(0);
                 self.counters.insert((table, name("name")?), packets);
             }
+            "limit" => drop(self.objects.insert((table, "limit", name("name")?), body.clone())),
+            "quota" => drop(self.objects.insert((table, "quota", name("name")?), body.clone())),
             _ => {
                 let (name, set) = (name("name")?, named_set(body));
                 self.tables[table].sets.insert(name, Arc::new(set));
@@ -207,7 +211,18 @@ impl Builder {
             Some(_) => return Err("a rule whose \"expr\" is not a list".into()),
         };
         let mut found = Found::default();
-        let stmts: Vec<Stmt> = exprs.iter().filter_map(|e| statement(e, &mut found)).collect();
+        let mut stmts: Vec<Stmt> = exprs
+            .iter()
+            .filter_map(|e| match self.named(table, e) {
+                Some(object) => statement(&object, &mut found),
+                None => statement(e, &mut found),
+            })
+            .collect();
+        if self.tables[table].family == Family::Inet && hides_family(exprs) {
+            let says =
+                format!("`{}` asks for no address family that its listing leaves out", text::rule(exprs));
+            stmts.insert(stmts.len() - 1, Stmt::If(Cond::Assumed(true, says)));
+        }
         self.touched.extend(found.touched.into_iter().map(|name| (table, name)));
         if let Some(name) = found.counter {
             let rule = self.tables[table].chains[chain].rules.len();
@@ -221,7 +236,16 @@ impl Builder {
             packets: found.packets,
             line,
             column,
+            number: None,
         })
+    }
+
+    /// `{"limit": "NAME"}` with the object in place of its name.
+    fn named(&self, table: usize, stmt: &Json) -> Option<Json> {
+        let (kind, body) = single(stmt)?;
+        let kind = ["limit", "quota"].into_iter().find(|k| *k == kind)?;
+        let object = self.objects.get(&(table, kind, body.as_str()?.to_owned()))?;
+        Some(serde_json::json!({ kind: object }))
     }
 
     fn finish(mut self) -> Ruleset {
@@ -246,6 +270,31 @@ impl Builder {
             ipsets: HashMap::new(),
             changed_ipsets: Vec::new(),
         }
+    }
+}
+
+/// Up to 1.1 at least, nft lists `meta nfproto ipv4 tcp dport 6379 reject with tcp reset` of an inet table without the family
+/// (stmt_reject_postprocess), unless another statement stands between. A refusal by ICMP shows it by its kind.
+fn hides_family(exprs: &[Json]) -> bool {
+    let Some((last, before)) = exprs.split_last() else { return false };
+    let reset = last.get("reject").is_some_and(|r| r.get("type").and_then(Json::as_str) == Some("tcp reset"));
+    reset
+        && before.iter().all(|e| e.get("match").is_some_and(|m| m.get("left").is_some_and(|l| !of_family(l))))
+}
+
+/// Whether the expression is of one address family.
+fn of_family(expr: &Json) -> bool {
+    let Some((kind, body)) = single(expr) else { return false };
+    let field = |key: &str| body.get(key).and_then(Json::as_str).unwrap_or_default();
+    match kind {
+        "payload" => matches!(field("protocol"), "ip" | "ip6" | "icmp" | "icmpv6"),
+        "meta" => matches!(field("key"), "nfproto" | "protocol"),
+        "ct" => field("key").starts_with("ip"),
+        "exthdr" | "ip option" => true,
+        _ => match body {
+            Json::Array(parts) => parts.iter().any(of_family),
+            _ => false,
+        },
     }
 }
 

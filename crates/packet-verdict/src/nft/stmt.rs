@@ -71,7 +71,7 @@ pub(super) fn statement(json: &Json, found: &mut Found) -> Option<Stmt> {
         }
         "log" | "last" | "ct helper" | "ct timeout" | "ct expectation" | "secmark" | "dup" | "flow" => None,
         "limit" => Some(Stmt::If(limit(body))),
-        "quota" => unknown("a quota"),
+        "quota" => Some(Stmt::If(quota(body))),
         "ct count" => unknown("the number of connections"),
         "notrack" => Some(Stmt::Notrack),
         "reject" => Some(Stmt::Reject(reject(body))),
@@ -205,6 +205,33 @@ fn limit(body: &Json) -> Cond {
     )
 }
 
+/// Bytes in nft's unit.
+fn bytes(body: &Json, key: &str) -> Option<u64> {
+    let unit = match body.get(format!("{key}_unit")).and_then(Json::as_str) {
+        None | Some("bytes") => 1,
+        Some("kbytes") => 1 << 10,
+        Some("mbytes") => 1 << 20,
+        Some(_) => return None,
+    };
+    body.get(key)?.as_u64()?.checked_mul(unit)
+}
+
+/// A statement's or a named object's. A SYN has less than 200 bytes; what is used up stays so until someone resets it.
+fn quota(body: &Json) -> Cond {
+    let over = body.get("inv").and_then(Json::as_bool) == Some(true);
+    let (Some(all), used) = (bytes(body, "val").or_else(|| bytes(body, "bytes")), bytes(body, "used")) else {
+        return Cond::Unknown("a quota".into());
+    };
+    let used = used.unwrap_or(0);
+    if used >= all {
+        return if over { Cond::Not(Box::new(Cond::Never)) } else { Cond::Never };
+    }
+    if all - used < 200 {
+        return Cond::Unknown("a quota".into());
+    }
+    Cond::Assumed(!over, format!("the quota of {all} bytes is not used up"))
+}
+
 /// Adding to a set goes on, unless a limit is kept with the element.
 fn touch(body: &Json, found: &mut Found) -> Option<Stmt> {
     let unknown = || Some(Stmt::If(Cond::Unknown("a limit per address".into())));
@@ -253,7 +280,7 @@ fn keeps(stmt: &Json) -> Option<Option<Kept>> {
             let later = Cond::Unknown("the number of connections".into());
             Some(most.filter(|n| *n > 0).map(|_| Kept { first: !over, later }))
         }
-        "quota" => Some(Some(Kept { first: !over, later: Cond::Unknown("a quota".into()) })),
+        "quota" => Some(Some(Kept { first: !over, later: quota(body) })),
         _ => Some(None),
     }
 }

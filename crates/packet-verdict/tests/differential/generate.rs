@@ -3,7 +3,7 @@
 use crate::net::{BEHIND_V4, BEHIND_V6, Host, OWN_V4, OWN_V6, PORTS, SOURCES_V4, SOURCES_V6};
 use crate::rng::Rng;
 use crate::spec::{Case, Chain, Table, Tool};
-use crate::{iptables, nft};
+use crate::{iptables, iptables_more, nft};
 
 /// The packet all rules are about, and the dice.
 pub(crate) struct Gen {
@@ -28,7 +28,12 @@ pub(crate) fn case(seed: u64) -> Case {
     };
     let port = if rng.chance(70) { 6379 } else { PORTS[rng.below(PORTS.len())] };
     let mut g = Gen { rng, v4, from, src: src.into(), dst: dst.into(), port };
-    let tables = match g.rng.below(10) {
+    let mut tables = match g.rng.below(11) {
+        10 => {
+            let mut both = nft::tables(&mut g);
+            both.extend(iptables::tables(&mut g, Tool::IptablesNft));
+            both
+        }
         0..=4 => nft::tables(&mut g),
         5 | 6 => iptables::tables(&mut g, Tool::IptablesNft),
         7 | 8 => iptables::tables(&mut g, Tool::IptablesLegacy),
@@ -38,8 +43,14 @@ pub(crate) fn case(seed: u64) -> Case {
             both
         }
     };
+    let asks = |tables: &[Table]| {
+        let mut rules = tables.iter().flat_map(|t| &t.chains).flat_map(|c| &c.rules);
+        rules.any(|r| r.contains("-m set ") || r.contains("-j SET "))
+    };
+    let ipsets = if asks(&tables) { iptables_more::ipsets(&mut g) } else { Vec::new() };
+    tables.sort_by_key(|t| t.tool as u8);
     let ip = |s: &str| s.parse().expect("an address");
-    Case { seed, from, src: ip(src), dst: ip(dst), port, tables }
+    Case { seed, from, src: ip(src), dst: ip(dst), port, tables, ipsets }
 }
 
 impl Gen {

@@ -1,6 +1,7 @@
 //! Rule sets for iptables-restore and ip6tables-restore.
 
 use crate::generate::{Gen, chain, table};
+use crate::iptables_more;
 use crate::net::{BEHIND_V4, BEHIND_V6, Host, OWN_V4, OWN_V6};
 use crate::spec::{Chain, Table, Tool};
 
@@ -29,8 +30,26 @@ pub(crate) fn tables(g: &mut Gen, tool: Tool) -> Vec<Table> {
         mangle.chains.push(pre);
         out.push(mangle);
     }
+    if g.rng.chance(15) {
+        let mut security = table(tool, "security");
+        let mut c = chain(main_chain(g), Some(g.rng.pick(&["ACCEPT", "ACCEPT", "DROP"]).to_owned()));
+        if g.from == Host::Rules {
+            c.rules.push("-o lo -j ACCEPT".into());
+        }
+        let rule =
+            format!("{}{}", matches(g, 2, main_chain(g)), g.rng.pick(&["-j ACCEPT", "-j DROP", "-j RETURN"]));
+        c.rules.push(rule);
+        security.chains.push(c);
+        out.push(security);
+    }
     if g.rng.chance(20) && g.from != Host::Rules {
         let mut nat = table(tool, "nat");
+        if g.rng.chance(40) {
+            let (name, rule) = iptables_more::nat_behind(g);
+            let mut behind = chain(name, Some("ACCEPT".into()));
+            behind.rules.push(rule);
+            nat.chains.push(behind);
+        }
         let mut pre = chain("PREROUTING", Some("ACCEPT".into()));
         for _ in 0..=g.rng.below(2) {
             let rule = format!("-p tcp {}{}", matches_after_tcp(g), nat_target(g));
@@ -136,7 +155,9 @@ fn reject(g: &mut Gen, tcp: bool) -> String {
 
 fn mangle_target(g: &mut Gen) -> String {
     let (a, b) = (g.mark(), g.mark());
-    match g.rng.below(9) {
+    match g.rng.below(11) {
+        9 => "-j DROP".into(),
+        10 => iptables_more::harmless(g).to_owned(),
         0 => format!("-j MARK --set-mark {a}"),
         1 => format!("-j MARK --set-xmark {a:#x}/{b:#x}"),
         2 => format!("-j MARK --or-mark {a}"),
@@ -199,10 +220,19 @@ fn matches(g: &mut Gen, most: usize, hook: &str) -> String {
     }
     let mut used = Vec::new();
     for _ in 0..g.rng.below(most + 1) {
-        let kind = g.rng.below(18);
+        let kind = g.rng.below(18 + iptables_more::MORE);
         if !used.contains(&kind) {
             used.push(kind);
-            out.push_str(&one_match(g, kind, hook));
+            let words = match kind.checked_sub(18) {
+                Some(more) => iptables_more::one_match(g, more, hook, tcp),
+                None => one_match(g, kind, hook),
+            };
+            // One match of a kind: twice it is another rule.
+            let module = |w: &str| w.split_whitespace().nth(1).unwrap_or_default().to_owned();
+            let twice = words.starts_with("-m ") && out.contains(&format!("-m {} ", module(&words)));
+            if !twice {
+                out.push_str(&words);
+            }
         }
     }
     out

@@ -14,8 +14,10 @@ macro_rules! say {
 
 mod generate;
 mod iptables;
+mod iptables_more;
 mod net;
 mod nft;
+mod nft_more;
 mod rng;
 mod spec;
 mod strangers;
@@ -44,7 +46,7 @@ fn tool_names(case: &Case, tool: Tool) -> (&'static str, &'static str) {
     }
 }
 
-const EMPTY: &str = "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n*mangle\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
+const EMPTY: &str = "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n*mangle\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n*nat\n:PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n*security\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
 
 /// Loads the case's rules; what they are read back as.
 fn load(net: &Net, case: &Case) -> Result<Vec<(String, String)>, String> {
@@ -56,6 +58,17 @@ fn load(net: &Net, case: &Case) -> Result<Vec<(String, String)>, String> {
         }
     }
     let mut saved = Vec::new();
+    if !case.ipsets.is_empty() {
+        // A list holds its members; the rules that used the sets before are freed a little later.
+        net.run(&["ipset", "flush"], "")?;
+        let mut tries = 0;
+        while net.run(&["ipset", "destroy"], "").is_err() && tries < 40 {
+            tries += 1;
+            std::thread::sleep(Duration::from_millis(25));
+        }
+        net.run(&["ipset", "restore"], &case.ipsets.join("\n"))?;
+        saved.push(("ipset save".to_owned(), net.run(&["ipset", "save"], "")?));
+    }
     for tool in [Tool::Nft, Tool::IptablesNft, Tool::IptablesLegacy] {
         if !case.uses(tool) {
             continue;
@@ -213,6 +226,10 @@ fn worker(tag: &str, next: &AtomicU64, end: u64, tally: &Mutex<Tally>) -> Result
             let few = tally.lock().expect("no panic").contradictions.len() < 8;
             let small = if few { shrink(&net, case.clone()) } else { case.clone() };
             if let Tried::Contradicts(seen, v) = attempt(&net, &small, true) {
+                // A listing may leave out what was loaded.
+                for tool in [Tool::Nft, Tool::IptablesNft, Tool::IptablesLegacy] {
+                    say!("loaded, seed {seed}:\n{}", small.text(tool));
+                }
                 shrunk = Some(describe(&net, &small, &seen, &v));
             }
         }

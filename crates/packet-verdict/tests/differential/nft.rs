@@ -31,12 +31,12 @@ fn family(g: &mut Gen) -> &'static str {
 }
 
 /// A table's own family decides which words its rules may use.
-struct Words<'a> {
-    g: &'a mut Gen,
+pub(crate) struct Words<'a> {
+    pub(crate) g: &'a mut Gen,
     family: &'static str,
     sets: Vec<String>,
     targets: Vec<String>,
-    hook: &'static str,
+    pub(crate) hook: &'static str,
     nat: bool,
 }
 
@@ -50,6 +50,7 @@ fn one(g: &mut Gen, number: usize) -> Table {
         out.chains.push(chain("in", Some("type filter hook input priority 0; policy drop;".into())));
         return out;
     }
+    out.sets.extend(Words::objects());
     w.declare_sets(&mut out);
     // Chains may call only the ones made before: no circles.
     for n in 0..users {
@@ -68,6 +69,25 @@ fn one(g: &mut Gen, number: usize) -> Table {
     }
     if w.g.from != Host::Rules && w.g.rng.chance(20) {
         w.nat(&mut out);
+    }
+    // What a packet meets behind the hook of its filter, and a second chain at the same one.
+    if w.g.main_hook() != "input" && w.g.rng.chance(25) {
+        let mut c = chain("post", Some("type nat hook postrouting priority srcnat; policy accept;".into()));
+        c.rules.push(
+            w.g.rng.pick(&["oifname \"eth1\" masquerade", "oifname \"wg0\" masquerade", "accept"]).into(),
+        );
+        out.chains.push(c);
+    }
+    if w.g.rng.chance(20) {
+        let (hook, priority) = (w.g.main_hook(), w.g.rng.pick(&["0", "5", "filter - 1", "-10"]));
+        w.hook = hook;
+        let mut c =
+            chain("again", Some(format!("type filter hook {hook} priority {priority}; policy accept;")));
+        if hook == "output" {
+            c.rules.push("oifname \"lo\" accept".into());
+        }
+        w.fill(&mut c, 3);
+        out.chains.push(c);
     }
     out
 }
@@ -119,7 +139,16 @@ impl Words<'_> {
         };
         let fam = if v6 { "ip6" } else { "ip" };
         let shown = if v6 { format!("[{addr}]") } else { addr.to_owned() };
-        match self.g.rng.below(5) {
+        match self.g.rng.below(9) {
+            5 => format!("tcp dport {{ 1-9999 }} redirect to :tcp dport map {{ 6379 : {port}, 22 : 80 }}"),
+            6 => format!(
+                "dnat {fam} addr . port to tcp dport map {{ 6379 : {addr} . {port}, 22 : {addr} . 80 }}"
+            ),
+            7 => {
+                let saddr = self.g.address(true);
+                format!("dnat {fam} to {fam} saddr map {{ {saddr} : {addr} }}")
+            }
+            8 => format!("meta l4proto tcp dnat {fam} to numgen inc mod 2 map {{ 0 : {addr}, 1 : {addr} }}"),
             0 => format!("tcp dport {} redirect to :{port}", self.g.a_port()),
             1 => format!("meta l4proto tcp dnat {fam} to {addr}"),
             2 => "accept".into(),
@@ -135,7 +164,7 @@ impl Words<'_> {
         }
     }
 
-    fn ip(&self) -> &'static str {
+    pub(crate) fn ip(&self) -> &'static str {
         if self.g.v4 { "ip" } else { "ip6" }
     }
 
@@ -201,7 +230,7 @@ impl Words<'_> {
         Some(format!("map vm {{ type inet_service : verdict; elements = {{ {} }}; }}", elements.join(", ")))
     }
 
-    fn verdict(&mut self) -> String {
+    pub(crate) fn verdict(&mut self) -> String {
         match self.g.rng.below(10) {
             0..=3 => "accept".into(),
             4 | 5 => "drop".into(),
@@ -259,7 +288,11 @@ impl Words<'_> {
             out.push_str("counter ");
         }
         let m = self.g.mark();
-        match self.g.rng.below(27) {
+        match self.g.rng.below(33) {
+            27..=32 => {
+                let more = self.more_statement();
+                out.push_str(&more);
+            }
             24 if self.has("@dyn") => {
                 let (ip, set) = (self.ip(), self.set("@dyn").unwrap_or_default());
                 out.push_str(&format!("add {set} {{ {ip} saddr }}"));
@@ -293,6 +326,11 @@ impl Words<'_> {
             }
             8 | 9 if self.hook != "prerouting" || self.g.rng.chance(20) => {
                 let reject = self.reject();
+                // nft leaves the family out of a listing where nothing else stands between.
+                let hidden = ["nfproto", "meta protocol"].iter().any(|w| out.contains(w));
+                if hidden && !out.contains("counter") {
+                    out.push_str("counter ");
+                }
                 out.push_str(&reject);
             }
             10 if self.hook == "prerouting" && self.g.rng.chance(30) => out.push_str("notrack"),
@@ -318,17 +356,18 @@ impl Words<'_> {
         let mut out = String::new();
         let mut used = Vec::new();
         for _ in 0..self.g.rng.below(most + 1) {
-            let kind = self.g.rng.below(31);
+            let kind = self.g.rng.below(31 + Self::MORE);
             if !used.contains(&kind) {
                 used.push(kind);
-                out.push_str(&self.one_match(kind));
+                let words = if kind < 31 { self.one_match(kind) } else { self.more_match(kind - 31) };
+                out.push_str(&words);
                 out.push(' ');
             }
         }
         out
     }
 
-    fn not(&mut self) -> &'static str {
+    pub(crate) fn not(&mut self) -> &'static str {
         if self.g.rng.chance(20) { "!= " } else { "" }
     }
 

@@ -36,6 +36,8 @@ pub(crate) struct Case {
     pub(crate) dst: IpAddr,
     pub(crate) port: u16,
     pub(crate) tables: Vec<Table>,
+    /// Lines for `ipset restore`.
+    pub(crate) ipsets: Vec<String>,
 }
 
 impl Case {
@@ -60,6 +62,9 @@ impl Case {
             change(&mut copy);
             out.push(copy);
         };
+        for (n, _) in self.ipsets.iter().enumerate().filter(|(_, l)| l.starts_with("add ")) {
+            without(&|c| drop(c.ipsets.remove(n)));
+        }
         for (t, table) in self.tables.iter().enumerate() {
             without(&|c| drop(c.tables.remove(t)));
             for (s, _) in table.sets.iter().enumerate() {

@@ -110,7 +110,15 @@ fn dials(v4: bool) -> Vec<Case> {
         if v4 { ("10.77.0.1", "10.77.0.5", "10.78.0.1") } else { ("fd77::1", "fd77::5", "fd78::1") };
     let mut out = Vec::new();
     let mut add = |from, src: &str, dst: &str, port| {
-        out.push(Case { seed: 0, from, src: ip(src), dst: ip(dst), port, tables: Vec::new() });
+        out.push(Case {
+            seed: 0,
+            from,
+            src: ip(src),
+            dst: ip(dst),
+            port,
+            tables: Vec::new(),
+            ipsets: Vec::new(),
+        });
     };
     for port in crate::net::PORTS {
         add(Host::Client, sources[0], own, port);

@@ -63,6 +63,7 @@ pub fn read() -> Rules {
     {
         rules.read.push(sets);
     }
+    super::ufw::number(&mut rules);
     rules
 }
 
