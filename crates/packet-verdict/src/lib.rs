@@ -11,6 +11,7 @@
 
 mod combine;
 mod exercise;
+mod insert;
 mod ipset;
 mod iptables;
 mod judge;
@@ -24,6 +25,7 @@ mod ufw;
 mod value;
 
 pub use exercise::{exercise_iptables, exercise_nft};
+pub use insert::{Allow, Place};
 pub use judge::{Need, Outcome, Passed, RuleRef, Verdict, judge, rule_by_handle};
 pub use model::{Kind, Reject, Ruleset};
 pub use owner::Owner;

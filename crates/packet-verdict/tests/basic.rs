@@ -1,6 +1,6 @@
 //! What the readers and the judge promise, on rule sets written out.
 
-use packet_verdict::{CtState, Hook, Need, Outcome, Packet, Reject, Verdict, judge, parse};
+use packet_verdict::{Allow, CtState, Hook, Need, Outcome, Packet, Place, Reject, Verdict, judge, parse};
 use std::net::IpAddr;
 
 fn packet(src: &str, dst: &str, port: u16) -> Packet {
@@ -165,4 +165,36 @@ fn a_port_nobody_dials_from_is_taken_for_granted() {
     let v = with(&text, &packet(SRC, DST, 6379));
     assert_eq!(v.outcome, Outcome::Drop);
     assert!(v.assumptions.iter().any(|a| a.contains("32767")), "{:?}", v.assumptions);
+}
+
+#[test]
+fn a_rule_more_is_judged_at_its_place() {
+    let text = r#"{"nftables": [
+        {"table": {"family": "inet", "name": "fw", "handle": 1}},
+        {"chain": {"family": "inet", "table": "fw", "name": "in", "handle": 1, "type": "filter", "hook": "input", "prio": 0, "policy": "drop"}},
+        {"rule": {"family": "inet", "table": "fw", "chain": "in", "handle": 5, "expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 6379}}, {"drop": null}]}}]}"#;
+    let allow = |place| Allow {
+        family: "inet",
+        table: "fw",
+        chain: "in",
+        place,
+        source: SRC.parse().expect("an address"),
+        prefix: 31,
+        to: None,
+        port: 6379,
+    };
+    let with = |place, src: &str, port| {
+        let mut rules = parse("t", text).expect("a rule set");
+        assert!(rules.insert(&allow(place)));
+        judge(&[rules], &packet(src, DST, port)).outcome
+    };
+    assert_eq!(with(Place::Head, SRC, 6379), Outcome::Accept);
+    assert_eq!(with(Place::Before(5), SRC, 6379), Outcome::Accept);
+    assert_eq!(with(Place::Tail, SRC, 6379), Outcome::Drop);
+    assert_eq!(with(Place::Head, "10.0.0.8", 6379), Outcome::Accept);
+    assert_eq!(with(Place::Head, "10.0.0.10", 6379), Outcome::Drop);
+    assert_eq!(with(Place::Head, SRC, 6380), Outcome::Drop);
+    let mut rules = parse("t", text).expect("a rule set");
+    assert!(!rules.insert(&allow(Place::Before(9))));
+    assert!(!rules.insert(&Allow { chain: "out", ..allow(Place::Head) }));
 }
