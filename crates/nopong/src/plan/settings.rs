@@ -1,7 +1,8 @@
 //! The application's own setting, where the target came from one: the line corrected, and who has to read it again.
 //!
 //! Only what the evidence names as right is written: a port that Redis was seen on, TLS where the port finished a
-//! handshake, the one Redis of the same compose file, a login percent-encoded. The corrected text is read the way the
+//! handshake, no TLS on the same host where the port speaks none, the one Redis of the same compose file, the one socket of
+//! the server here, a login percent-encoded. The corrected text is read the way the
 //! application's settings are read before it counts as a plan, and the verification dials what it then says.
 
 use super::{Draft, NoPlan};
@@ -46,8 +47,28 @@ fn corrections(case: &Case<'_>, id: &str) -> Option<Vec<Vec<Correction>>> {
         "wrong-port" => one(Correction::Port(crate::cause::right_port(case)?)),
         "tls-required" if case.symptom == Symptom::Refused => None,
         "tls-required" => one(Correction::Tls),
+        "tls-not-spoken" => one(without_tls(case)?),
+        "socket-missing" => one(Correction::Socket(the_socket(case)?)),
         _ => None,
     }
+}
+
+/// The server's TLS port, where it has one; else no TLS, which is right only where nothing crosses a network.
+fn without_tls(case: &Case<'_>) -> Option<Correction> {
+    let tls_port = case.config().and_then(|c| c.value("tls-port")).and_then(|p| p.parse::<u16>().ok());
+    match tls_port.filter(|p| *p != 0 && *p != case.ask.port) {
+        Some(port) => Some(Correction::Port(port)),
+        None => case.ask.local.then_some(Correction::Plain),
+    }
+}
+
+/// The one socket that the Redis server of this host listens on.
+fn the_socket(case: &Case<'_>) -> Option<String> {
+    let process = case.process()?;
+    let listeners = case.server.listener.get()?;
+    let mut own = listeners.unix.iter().filter(|u| u.pids.contains(&process.pid)).map(|u| u.path.clone());
+    let first = own.next().filter(|path| path.starts_with('/'))?;
+    own.next().is_none().then_some(first)
 }
 
 /// One place of a setting.

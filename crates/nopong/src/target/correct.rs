@@ -11,6 +11,10 @@ use std::ops::Range;
 pub enum Correction {
     /// Speak TLS.
     Tls,
+    /// Speak no TLS.
+    Plain,
+    /// Another unix socket, by path.
+    Socket(String),
     /// Another port.
     Port(u16),
     /// Another host, by name or address.
@@ -196,6 +200,22 @@ fn in_url(text: &str, correction: &Correction) -> Result<String, Unclear> {
             };
             Ok(format!("{secure}{}", &text[start - 3..]))
         }
+        Correction::Plain => {
+            let scheme = &text[..start - 3];
+            let plain = match scheme.to_ascii_lowercase().as_str() {
+                "rediss" => "redis",
+                "valkeys" => "valkey",
+                _ => return Err("its scheme has no form without TLS that every library knows"),
+            };
+            Ok(format!("{plain}{}", &text[start - 3..]))
+        }
+        Correction::Socket(new) => {
+            let end = text[place_at..].find(['?', '#']).map_or(text.len(), |n| place_at + n);
+            if foreign(&text[place_at..end]) || !text[place_at..].starts_with('/') {
+                return Err("the socket's path comes from another variable");
+            }
+            Ok(format!("{}{new}{}", &text[..place_at], &text[end..]))
+        }
         Correction::Port(new) => {
             if port.is_some_and(foreign) || (port.is_none() && foreign(host)) {
                 return Err("the port comes from another variable");
@@ -268,7 +288,13 @@ fn in_options(value: &str, correction: &Correction) -> Result<String, Unclear> {
             Some(at) => format!("{place}{}ssl=true{}", &rest[..at], &rest[at + "ssl=false".len()..]),
             None => format!("{value},ssl=true"),
         },
-        Correction::Escape | Correction::HostAlone => return Err("it is a list of options, not an address"),
+        Correction::Plain => match rest.to_ascii_lowercase().find("ssl=true") {
+            Some(at) => format!("{place}{}ssl=false{}", &rest[..at], &rest[at + "ssl=true".len()..]),
+            None => return Err("no option of it switches TLS on"),
+        },
+        Correction::Escape | Correction::HostAlone | Correction::Socket(_) => {
+            return Err("it is a list of options, not an address");
+        }
     })
 }
 
@@ -336,6 +362,13 @@ fn in_parts(
             }
             Err("which option switches TLS on depends on the application's library")
         }
+        Correction::Plain => {
+            let tls = TLS.iter().find_map(|w| sibling(lines, line, &like_key(w)));
+            let off = |(number, tls): (usize, Entry)| set(number, &tls, "false");
+            tls.map(off).ok_or("which option switches TLS off depends on the application's library")
+        }
+        Correction::Socket(new) if value.starts_with('/') => Ok(set(line, entry, new)),
+        Correction::Socket(_) => Err("which line has the socket's path is not evident"),
         Correction::Escape => Err("it is no URL"),
     }
 }
@@ -391,7 +424,7 @@ fn with_line(lines: &[&str], line: usize, new: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Correction::{Escape, Host, HostAlone, Port, Tls};
+    use super::Correction::{Escape, Host, HostAlone, Plain, Port, Socket, Tls};
     use super::{Correction, correct};
 
     fn line(name: &str, text: &str, key: &str, correction: &Correction) -> String {
@@ -412,6 +445,15 @@ mod tests {
             "REDIS_URL=redis://[fd00::5]:1\n"
         );
         assert_eq!(env("REDIS_URL=redis://c:1\n", &Tls), "REDIS_URL=rediss://c:1\n");
+        assert_eq!(env("REDIS_URL=rediss://u:p@c:1/3\n", &Plain), "REDIS_URL=redis://u:p@c:1/3\n");
+        assert!(env("REDIS_URL=redis://c:1\n", &Plain).starts_with("unclear"));
+        let socket = Socket("/run/r.sock".into());
+        assert_eq!(
+            env("REDIS_URL='unix:///tmp/a.sock?db=1' # x\n", &socket),
+            "REDIS_URL='unix:///run/r.sock?db=1' # x\n"
+        );
+        assert_eq!(env("REDIS_URL=unix://u:p@/tmp/a\n", &socket), "REDIS_URL=unix://u:p@/run/r.sock\n");
+        assert!(env("REDIS_URL=unix://$DIR/a\n", &socket).starts_with("unclear"));
         assert_eq!(
             env("REDIS_URL=redis://:p@ss/w#%1%41@c:1/0\n", &Escape),
             "REDIS_URL=redis://:p%40ss%2Fw%23%251%41@c:1/0\n"
