@@ -39,6 +39,8 @@ pub struct Fix {
     pub says: Vec<String>,
     /// Where `nopong fix` is started.
     pub dir: Option<String>,
+    /// A step after the fix, as at the next boot; the client must get its PONG after it too.
+    pub reload: Option<String>,
     /// After the fix a client without the password gets no PONG.
     #[serde(default)]
     pub closed: bool,
@@ -172,6 +174,14 @@ fn attempt(
     };
     if !out.stdout.contains("PONG") {
         return Err(format!("the real client got no PONG after the fix: {}\n{said}", out.brief()));
+    }
+    if let Some(reload) = &fix.reload {
+        let (place, script) = crate::scenario::step(reload);
+        let done = lab.exec(place, "root", script, LIMIT)?;
+        let again = run::ask(&lab, ask)?;
+        if !done.ok() || !again.stdout.contains("PONG") {
+            return Err(format!("no PONG after `{reload}`: {} {}\n{said}", done.brief(), again.brief()));
+        }
     }
     if (fix.closed || password.is_some()) && bare.stdout.contains("PONG") {
         return Err(format!("a client without the password got PONG after the fix\n{said}"));

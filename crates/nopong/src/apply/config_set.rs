@@ -25,6 +25,15 @@ pub enum Door {
         /// Address.
         at: SocketAddr,
     },
+    /// TCP with TLS; the server must show the certificate of its file.
+    Tls {
+        /// Address.
+        at: SocketAddr,
+        /// The server's certificate file; the same is shown as the client's, where the server asks.
+        cert: String,
+        /// Its key file.
+        key: String,
+    },
     /// Unix socket.
     Unix {
         /// Path.
@@ -61,12 +70,19 @@ impl ConfigSet {
         let fault = |e: std::io::Error| {
             Fault::new(format!("cannot reach the running server: {}", sys::errno_name(&e)))
         };
+        let tcp = |at: &SocketAddr| -> Result<TcpStream, Fault> {
+            let stream = TcpStream::connect_timeout(at, LIMIT).map_err(fault)?;
+            stream.set_read_timeout(Some(LIMIT)).map_err(fault)?;
+            stream.set_write_timeout(Some(LIMIT)).map_err(fault)?;
+            Ok(stream)
+        };
         match &self.door {
-            Door::Tcp { at } => {
-                let stream = TcpStream::connect_timeout(at, LIMIT).map_err(fault)?;
-                stream.set_read_timeout(Some(LIMIT)).map_err(fault)?;
-                stream.set_write_timeout(Some(LIMIT)).map_err(fault)?;
-                Ok(Box::new(stream))
+            Door::Tcp { at } => Ok(Box::new(tcp(at)?)),
+            Door::Tls { at, cert, key } => {
+                let session = crate::probe::client::own_server(tcp(at)?, cert, key);
+                Ok(Box::new(
+                    session.map_err(|why| Fault::new(format!("TLS with the running server: {why}")))?,
+                ))
             }
             Door::Unix { path } => {
                 let stream = UnixStream::connect(path).map_err(fault)?;
@@ -96,7 +112,10 @@ impl ConfigSet {
             Some((sys::env("REDIS_USERNAME"), Secret::new(word)))
         };
         let ways = [self.login.clone(), from_file().map(|p| (None, p)), from_environment()];
-        let mut refused = "it is in no file that can be read; set REDISCLI_AUTH".to_owned();
+        let mut refused =
+            "it is in no file in clear; set REDISCLI_AUTH to it (and REDIS_USERNAME, for another \
+            user than default), with sudo --preserve-env=REDISCLI_AUTH,REDIS_USERNAME"
+                .to_owned();
         for (user, password) in ways.into_iter().flatten() {
             let said = match user.as_deref().filter(|u| !u.is_empty()) {
                 Some(user) => session.ask(&["AUTH", user, password.reveal()])?,
@@ -134,9 +153,14 @@ impl ConfigSet {
         self.open().is_err_and(|f| ["ECONNREFUSED", "ENOENT"].iter().any(|e| f.says.contains(e)))
     }
 
+    fn verb(&self) -> Result<String, Fault> {
+        let none = || Fault::new("the server has no CONFIG: `rename-command` takes it away");
+        config_command(self.file.as_deref()).ok_or_else(none)
+    }
+
     fn set(&self, value: &str) -> Result<(), Fault> {
         let mut session = self.session()?;
-        let said = session.ask(&["CONFIG", "SET", &self.directive, value])?;
+        let said = session.ask(&[&self.verb()?, "SET", &self.directive, value])?;
         let scrub = |e: String| if self.is_secret { Secret::new(value).scrub(&e) } else { e };
         said.map(drop).map_err(|e| Fault::new(format!("CONFIG SET {}: {}", self.directive, scrub(e))))
     }
@@ -151,7 +175,7 @@ impl Session {
     /// One command and its reply: text, or the error's text.
     fn ask(&mut self, parts: &[&str]) -> Result<Result<Vec<String>, String>, Fault> {
         let fault = |what: String| Fault::new(format!("the running server: {what}"));
-        self.io.write_all(&resp::command(parts)).map_err(|e| fault(sys::errno_name(&e)))?;
+        self.io.write_all(&resp::command(parts)).map_err(|e| fault(word(&e)))?;
         self.reply()
     }
 
@@ -172,9 +196,17 @@ impl Session {
             match self.io.read(&mut buffer) {
                 Ok(0) => return Err(fault("closed the connection".to_owned())),
                 Ok(n) => self.reader.feed(&buffer[..n]),
-                Err(e) => return Err(fault(sys::errno_name(&e))),
+                Err(e) => return Err(fault(word(&e))),
             }
         }
+    }
+}
+
+/// A failed handshake is told by rustls, without an errno.
+fn word(error: &std::io::Error) -> String {
+    match error.raw_os_error() {
+        None if error.get_ref().is_some() => crate::text::shown_str(&error.to_string(), 200),
+        _ => sys::errno_name(error),
     }
 }
 
@@ -186,6 +218,24 @@ fn plain(value: &resp::Value) -> Result<Vec<String>, String> {
         Some(items) => Ok(items.iter().filter_map(resp::Value::text).collect()),
         None => Ok(value.text().into_iter().collect()),
     }
+}
+
+/// What CONFIG is called in a configuration file's server: `rename-command` may give it another name; none where it takes
+/// the command away.
+pub fn config_command(path: Option<&str>) -> Option<String> {
+    let text = path.and_then(|p| sys::read(p, sys::FILE_MAX).ok()).unwrap_or_default();
+    renamed_config(&text)
+}
+
+fn renamed_config(text: &[u8]) -> Option<String> {
+    let document = redis_conf::Document::parse(text);
+    let lines = document.find("rename-command").into_iter().rev().filter_map(|l| document.line(l));
+    let mut names = lines.filter_map(|line| {
+        let line = String::from_utf8_lossy(line).into_owned();
+        let mut words = line.split_whitespace().skip(1).map(|w| w.trim_matches(['"', '\'']).to_owned());
+        words.next().filter(|w| w.eq_ignore_ascii_case("config")).map(|_| words.next().unwrap_or_default())
+    });
+    Some(names.next().unwrap_or_else(|| "CONFIG".to_owned())).filter(|name| !name.is_empty())
 }
 
 /// The password that a configuration file sets, or the default user of its ACL file has in clear, read at the moment it
@@ -230,19 +280,37 @@ impl Change for ConfigSet {
         };
         let door = match &self.door {
             Door::Tcp { at } => format!("-h {} -p {}", at.ip(), at.port()),
+            Door::Tls { at, cert, key } => {
+                format!("--tls --insecure --cert {cert} --key {key} -h {} -p {}", at.ip(), at.port())
+            }
             Door::Unix { path } => format!("-s {path}"),
         };
         Some(format!("redis-cli {door} CONFIG SET {} {value}", self.directive))
     }
 
     fn observe(&self) -> Result<State, Fault> {
-        let reply = self.session()?.ask(&["CONFIG", "GET", &self.directive])?;
+        let mut session = self.session()?;
+        let reply = session.ask(&[&self.verb()?, "GET", &self.directive])?;
         let reply = reply.map_err(|e| Fault::new(format!("CONFIG GET {}: {e}", self.directive)))?;
         let value = reply.get(1).cloned().unwrap_or_default();
+        // Who may do CONFIG and no INFO does without.
+        let info = session.ask(&["INFO", "server"])?.unwrap_or_default().concat();
+        let of = |key: &str| info.lines().find_map(|l| l.strip_prefix(key)).map(str::to_owned);
+        let process = of("process_id:").and_then(|p| p.trim().parse::<u32>().ok());
         Ok(match self.is_secret {
-            true => serde_json::json!({ "set": !value.is_empty() }),
-            false => serde_json::json!({ "value": value }),
+            true => serde_json::json!({ "set": !value.is_empty(), "process": process }),
+            false => serde_json::json!({ "value": value, "process": process }),
         })
+    }
+
+    fn is_back(&self, now: &State, before: &State) -> bool {
+        // A server that was restarted meanwhile is another process, and has the setting or not.
+        ["set", "value"].iter().all(|key| now[key] == before[key])
+    }
+
+    fn is_gone(&self, before: &State) -> bool {
+        // A setting lives as long as its process does.
+        before["process"].as_u64().is_some_and(|pid| sys::stat(format!("/proc/{pid}/exe")).is_err())
     }
 
     fn apply(&mut self, before: &State) -> Result<(), Fault> {
@@ -266,5 +334,19 @@ impl Change for ConfigSet {
 
     fn restore(&self, before: &State) -> Result<(), Fault> {
         if self.is_secret { self.set("") } else { self.set(before["value"].as_str().unwrap_or_default()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::renamed_config;
+
+    #[test]
+    fn config_by_another_name() {
+        let of = |text: &str| renamed_config(text.as_bytes());
+        assert_eq!(of("port 1\n").as_deref(), Some("CONFIG"));
+        let other = "rename-command FLUSHALL \"\"\nrename-command config a1b2\n";
+        assert_eq!(of(other).as_deref(), Some("a1b2"));
+        assert_eq!(of("rename-command CONFIG \"\"\n"), None);
     }
 }

@@ -171,15 +171,7 @@ impl EditFile {
             )));
         }
         let diff = diff(&old, &new, &hunks, secret);
-        Ok(Some(Self {
-            path: path.to_owned(),
-            says: says.to_owned(),
-            before: digest(before),
-            after: digest(&after),
-            hunks,
-            diff,
-            content: Some(after),
-        }))
+        Ok(Some(Self::made(path, says, before, after, hunks, diff)))
     }
 
     /// An edit of an application's settings file. Its old lines may hold the password that the new ones keep: the
@@ -207,15 +199,13 @@ impl EditFile {
             hunk.pieces = made;
         }
         let diff = settings_diff(before, &after);
-        Ok(Some(Self {
-            path: path.to_owned(),
-            says: says.to_owned(),
-            before: digest(before),
-            after: digest(&after),
-            hunks,
-            diff,
-            content: Some(after),
-        }))
+        Ok(Some(Self::made(path, says, before, after, hunks, diff)))
+    }
+
+    fn made(path: &str, says: &str, before: &[u8], after: Vec<u8>, hunks: Vec<Hunk>, diff: String) -> Self {
+        let (path, says) = (path.to_owned(), says.to_owned());
+        let (before, digest_after) = (digest(before), digest(&after));
+        Self { path, says, before, after: digest_after, hunks, diff, content: Some(after) }
     }
 
     /// The change as a diff, secrets replaced.

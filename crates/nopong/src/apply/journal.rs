@@ -9,7 +9,7 @@ use crate::sys;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Version of the receipt format.
@@ -76,22 +76,23 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    fn take(&mut self, line: Line) {
+    /// Takes one more line; an error where it does not follow from those before.
+    fn take(&mut self, line: Line) -> Result<(), &'static str> {
         match line {
             Line::Head(head) => self.head = head,
+            Line::Intent { number, .. } if number != self.steps.len() => return Err("a step is missing"),
             Line::Intent { number, action, before } => {
                 self.steps.push(Step { number, action, before, after: None, undone: false });
             }
-            Line::Done { number, after } => self.edit(number, |s| s.after = Some(after)),
-            Line::Undone { number } => self.edit(number, |s| s.undone = true),
+            Line::Done { number, after } => self.step(number)?.after = Some(after),
+            Line::Undone { number } => self.step(number)?.undone = true,
             Line::Closed { how } => self.closed = Some(how),
         }
+        Ok(())
     }
 
-    fn edit(&mut self, number: usize, edit: impl FnOnce(&mut Step)) {
-        if let Some(step) = self.steps.iter_mut().find(|s| s.number == number) {
-            edit(step);
-        }
+    fn step(&mut self, number: usize) -> Result<&mut Step, &'static str> {
+        self.steps.get_mut(number).ok_or("it is about a step that was never begun")
     }
 
     /// Steps to put back, newest first.
@@ -106,6 +107,9 @@ impl Receipt {
     }
 }
 
+/// Where root's receipts are.
+const ROOTS: &str = "/var/lib/nopong/receipts";
+
 /// Where receipts are.
 #[derive(Debug, Clone)]
 pub struct Place(PathBuf);
@@ -114,7 +118,7 @@ impl Place {
     /// /var/lib/nopong for root, else the user's state directory (XDG Base Directory Specification).
     pub fn default_for_user() -> Self {
         if nix::unistd::geteuid().is_root() {
-            return Self(PathBuf::from("/var/lib/nopong/receipts"));
+            return Self(PathBuf::from(ROOTS));
         }
         let state = sys::env("XDG_STATE_HOME").filter(|d| d.starts_with('/')).map(PathBuf::from);
         let home = || sys::env("HOME").map_or_else(std::env::temp_dir, PathBuf::from).join(".local/state");
@@ -151,14 +155,41 @@ impl Place {
             .recursive(true)
             .mode(0o700)
             .create(&self.0)
-            .map_err(|e| self.fault("create", &e))
+            .map_err(|e| self.fault("create", &e))?;
+        self.trusted()
+    }
+
+    /// Who may write here decides what an undo writes, with our rights.
+    fn trusted(&self) -> Result<(), Fault> {
+        let meta = std::fs::metadata(&self.0).map_err(|e| self.fault("read", &e))?;
+        let own = nix::unistd::geteuid().as_raw();
+        if meta.uid() == own && meta.mode() & 0o022 == 0 {
+            return Ok(());
+        }
+        let path = self.0.display();
+        Err(Fault::conflict(format!(
+            "{path} belongs to user {} with mode {:04o}: others could have written its receipts; \
+             look at them, then chown {own} and chmod 0700 it",
+            meta.uid(),
+            meta.mode() & 0o7777
+        )))
+    }
+
+    /// A number after that of every receipt that is there: their order is that in which they were made, also when the
+    /// clock was put back.
+    fn next_id(&self, time: u64) -> String {
+        let newest = self.ids().iter().filter_map(|id| id.split('-').next()?.parse::<u64>().ok()).max();
+        // A name of somebody's own far in the future does not count.
+        let newest = newest.filter(|n| *n < u64::MAX / 2);
+        let number = newest.map_or(time, |n| time.max(n + 1));
+        format!("{number}-{}", nix::unistd::getpid())
     }
 
     fn fault(&self, verb: &str, error: &std::io::Error) -> Fault {
         Fault::new(format!("cannot {verb} {}: {}", self.0.display(), sys::errno_name(error)))
     }
 
-    /// One fix or undo at a time. The lock dies with the process.
+    /// One fix or undo at a time. The lock dies with the process; who has it stands in the file.
     pub fn lock(&self) -> Result<nix::fcntl::Flock<File>, Fault> {
         self.make()?;
         let path = self.0.join(".lock");
@@ -166,10 +197,23 @@ impl Place {
             .create(true)
             .append(true)
             .mode(0o600)
+            .custom_flags(nix::libc::O_NOFOLLOW)
             .open(&path)
             .map_err(|e| self.fault("lock", &e))?;
-        nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock)
-            .map_err(|_| Fault::new("another nopong fix or undo is at work; wait for it and try again"))
+        let mut lock = match nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => lock,
+            Err((_, nix::errno::Errno::EWOULDBLOCK)) => {
+                let who = sys::read_text(&path, 64).unwrap_or_default();
+                let pid = who.trim().parse::<u32>().map_or(String::new(), |pid| format!(" (process {pid})"));
+                return Err(Fault::new(format!(
+                    "another nopong fix or undo is at work{pid}; wait for it and try again"
+                )));
+            }
+            Err((_, e)) => return Err(self.fault("lock", &e.into())),
+        };
+        // For the message above only: a full disk must not keep anybody from an undo.
+        drop(lock.set_len(0).and_then(|()| lock.write_all(nix::unistd::getpid().to_string().as_bytes())));
+        Ok(lock)
     }
 }
 
@@ -187,7 +231,7 @@ impl Journal {
     pub fn create(place: &Place, target: &str, cause: &str, at: Option<String>) -> Result<Self, Fault> {
         place.make()?;
         let time = sys::unix_time();
-        let id = format!("{time}-{}", nix::unistd::getpid());
+        let id = place.next_id(time);
         let path = place.file(&id);
         let file = OpenOptions::new()
             .create_new(true)
@@ -217,29 +261,38 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Opens a receipt to undo it: the one named, else the newest that has something to undo.
+    /// Opens a receipt to undo it: the one named, else the newest that has something to undo. One that cannot be read is
+    /// never passed over for an older one.
     pub fn open(place: &Place, id: Option<&str>) -> Result<Self, Fault> {
         let candidates = match id {
             Some(id) if id.contains(['/', '\0']) => return Err(Fault::new("a receipt's name has no slash")),
-            Some(id) => vec![id.to_owned()],
+            // As `undo --list` prints it, or as the file is called.
+            Some(id) => vec![id.strip_suffix(".jsonl").unwrap_or(id).to_owned()],
             None => place.ids().into_iter().rev().collect(),
         };
+        if sys::stat(&place.0).is_ok() {
+            place.trusted()?;
+        }
         for candidate in candidates {
             let path = place.file(&candidate);
-            let Ok(receipt) = read(&path) else {
-                if id.is_some() {
-                    return Err(Fault::new(format!("no readable receipt {}", path.display())));
-                }
-                continue;
-            };
+            let receipt = read(&path)?;
             if id.is_none() && !receipt.can_undo() {
                 continue;
             }
-            let file =
-                OpenOptions::new().append(true).open(&path).map_err(|e| place.fault("write in", &e))?;
+            let file = OpenOptions::new()
+                .append(true)
+                .custom_flags(nix::libc::O_NOFOLLOW)
+                .open(&path)
+                .map_err(|e| place.fault("write in", &e))?;
             return Ok(Self { id: candidate, path, file, receipt });
         }
-        Err(Fault::new(format!("no receipt in {} has anything to undo", place.path().display())))
+        let elsewhere = if nix::unistd::geteuid().is_root() || sys::stat(ROOTS).is_err() {
+            ""
+        } else {
+            "; what root changed, root undoes: sudo nopong undo"
+        };
+        let place = place.path().display();
+        Err(Fault::new(format!("no receipt in {place} has anything to undo{elsewhere}")))
     }
 
     /// Its name.
@@ -290,21 +343,178 @@ impl Journal {
             .write_all(&text)
             .and_then(|()| self.file.sync_data())
             .map_err(|e| fault(&sys::errno_name(&e)))?;
-        self.receipt.take(line);
-        Ok(())
+        self.receipt.take(line).map_err(fault)
     }
 }
 
-fn read(path: &Path) -> std::io::Result<Receipt> {
-    let text = sys::read_text(path, SIZE_MAX)?;
+/// Reads a receipt. A torn line is what a kill leaves, and nothing was done for it; any other line that is not understood
+/// may be a step that was made, and without it an undo would be half of one.
+fn read(path: &Path) -> Result<Receipt, Fault> {
+    let shown = path.display();
+    let unreadable =
+        |e: &std::io::Error| Fault::new(format!("cannot read the receipt {shown}: {}", sys::errno_name(e)));
+    let meta = std::fs::symlink_metadata(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => {
+            Fault::new(format!("there is no receipt {shown}; `nopong undo --list` lists them"))
+        }
+        _ => unreadable(&e),
+    })?;
+    if !meta.is_file() || meta.uid() != nix::unistd::geteuid().as_raw() || meta.mode() & 0o022 != 0 {
+        return Err(Fault::conflict(format!(
+            "{shown} is not a file that only its owner, this user, can write: not trusted"
+        )));
+    }
+    let bytes = sys::read(path, SIZE_MAX).map_err(|e| unreadable(&e))?;
+    if bytes.len() >= SIZE_MAX {
+        return Err(Fault::conflict(format!("the receipt {shown} is larger than any that nopong writes")));
+    }
     let mut receipt = Receipt::default();
-    for line in text.lines() {
-        if let Ok(line) = serde_json::from_str(line) {
-            receipt.take(line);
+    let damaged = |number: usize, what: &str| {
+        Fault::conflict(format!(
+            "the receipt {shown} is damaged in line {number} ({what}); \
+             its other lines say what was changed, and what was there before"
+        ))
+    };
+    for (number, line) in bytes.split(|b| *b == b'\n').enumerate() {
+        let number = number + 1;
+        match serde_json::from_slice::<Line>(line) {
+            Ok(Line::Head(head)) if head.version > VERSION => {
+                return Err(Fault::conflict(format!(
+                    "the receipt {shown} was written by nopong {} in a newer format ({}): undo it with that version",
+                    crate::text::shown_str(&head.nopong, 40),
+                    head.version
+                )));
+            }
+            Ok(line) => receipt.take(line).map_err(|what| damaged(number, what))?,
+            // Room that a power cut left unwritten reads as zeros.
+            Err(e) if e.is_eof() || line.iter().all(|b| *b == 0) => {}
+            Err(e) => return Err(damaged(number, &crate::text::shown_str(&e.to_string(), 120))),
         }
     }
-    if receipt.head.version == 0 || receipt.head.version > VERSION {
-        return Err(std::io::ErrorKind::InvalidData.into());
+    if receipt.head.version == 0 && !receipt.steps.is_empty() {
+        return Err(damaged(1, "its first line is missing"));
     }
     Ok(receipt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Journal, Place};
+    use crate::apply::{Action, Ufw};
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+
+    /// A place of its own, removed at the end.
+    struct Dir(std::path::PathBuf);
+
+    impl Dir {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("nopong-journal-{name}-{}", nix::unistd::getpid()));
+            std::fs::DirBuilder::new().mode(0o700).create(&path).expect("a directory");
+            Self(path)
+        }
+        fn place(&self) -> Place {
+            Place::at(&self.0)
+        }
+    }
+
+    impl Drop for Dir {
+        fn drop(&mut self) {
+            drop(std::fs::remove_dir_all(&self.0));
+        }
+    }
+
+    fn step() -> (Action, serde_json::Value) {
+        let rule = Ufw { source: "10.0.0.9".into(), port: 6379, to: None };
+        (Action::Ufw(rule), serde_json::json!({ "present": false }))
+    }
+
+    fn made(place: &Place, steps: usize) -> Journal {
+        let mut journal = Journal::create(place, "redis://h", "x", None).expect("a receipt");
+        let (action, before) = step();
+        for number in 0..steps {
+            journal.intend(number, &action, &before).expect("a line");
+        }
+        journal
+    }
+
+    fn opened(place: &Place) -> Result<usize, String> {
+        Journal::open(place, None).map(|j| j.receipt().open_steps().len()).map_err(|f| f.says)
+    }
+
+    #[test]
+    fn a_torn_line_was_never_acted_upon() {
+        let dir = Dir::new("torn");
+        let path = made(&dir.place(), 2).path().to_owned();
+        let whole = std::fs::read(&path).expect("its lines");
+        let second = whole.split_inclusive(|b| *b == b'\n').take(2).map(<[u8]>::len).sum::<usize>();
+        for cut in 0..=whole.len() {
+            std::fs::write(&path, &whole[..cut]).expect("written");
+            let steps = opened(&dir.place());
+            let wanted = [second - 1, whole.len() - 1].iter().filter(|end| cut >= **end).count();
+            assert_eq!(steps.clone().unwrap_or(0), wanted, "cut at {cut}: {steps:?}");
+        }
+    }
+
+    #[test]
+    fn a_step_that_is_not_understood_stops_the_undo() {
+        let dir = Dir::new("damage");
+        let path = made(&dir.place(), 2).path().to_owned();
+        let whole = std::fs::read_to_string(&path).expect("its lines");
+        let says = |text: String| {
+            std::fs::write(&path, text).expect("written");
+            opened(&dir.place()).expect_err("refused")
+        };
+        assert!(says(whole.replacen("\"ufw\"", "\"from-the-future\"", 1)).contains("damaged in line 2"));
+        assert!(
+            says(whole.replacen("\"line\":\"intent\"", "\"line\":\"other\"", 1))
+                .contains("damaged in line 2")
+        );
+        assert!(says(whole.replacen("\"version\":1", "\"version\":2", 1)).contains("newer format (2)"));
+        assert!(says(whole.replacen("\"number\":1", "\"number\":0", 1)).contains("damaged in line 3"));
+        assert!(
+            says(whole.lines().skip(1).collect::<Vec<_>>().join("\n")).contains("its first line is missing")
+        );
+        assert!(says("[".repeat(100_000)).contains("damaged"));
+        assert!(says("\u{fffd}{}".to_owned()).contains("damaged"));
+    }
+
+    #[test]
+    fn what_others_could_have_written_is_not_trusted() {
+        let dir = Dir::new("trust");
+        let path = made(&dir.place(), 1).path().to_owned();
+        let mode = |path: &std::path::Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("chmod");
+        };
+        mode(&path, 0o622);
+        assert!(opened(&dir.place()).expect_err("refused").contains("not trusted"));
+        mode(&path, 0o600);
+        mode(&dir.0, 0o777);
+        assert!(opened(&dir.place()).expect_err("refused").contains("mode 0777"));
+        assert!(Journal::create(&dir.place(), "redis://h", "x", None).is_err());
+        mode(&dir.0, 0o700);
+        let aside = dir.0.join("aside");
+        std::fs::rename(&path, &aside).expect("moved");
+        std::os::unix::fs::symlink(&aside, &path).expect("linked");
+        assert!(opened(&dir.place()).expect_err("refused").contains("not trusted"));
+    }
+
+    #[test]
+    fn the_newest_is_the_last_made_whatever_the_clock_says() {
+        let dir = Dir::new("clock");
+        let place = dir.place();
+        let first = place.next_id(2_000_000_000);
+        std::fs::write(place.file(&first), "").expect("written");
+        assert_eq!(place.next_id(1_000), format!("2000000001-{}", nix::unistd::getpid()));
+        assert!(place.next_id(2_000_000_000) > first);
+    }
+
+    #[test]
+    fn the_lock_says_who_has_it() {
+        let dir = Dir::new("lock");
+        let lock = dir.place().lock().expect("free");
+        let says = dir.place().lock().expect_err("taken").says;
+        assert!(says.contains(&format!("process {}", nix::unistd::getpid())), "{says}");
+        drop(lock);
+        dir.place().lock().expect("free again");
+    }
 }

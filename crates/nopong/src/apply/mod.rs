@@ -14,7 +14,7 @@ mod rules;
 mod timer;
 mod unit_state;
 
-pub use config_set::{ConfigSet, Door, requirepass_of};
+pub use config_set::{ConfigSet, Door, config_command, requirepass_of};
 pub use edit_file::EditFile;
 pub use gate::{Gate, Standing, before_undo};
 pub use journal::{Journal, Place, Receipt};
@@ -68,6 +68,14 @@ pub trait Change {
     fn only_as_left(&self) -> bool {
         false
     }
+    /// What there is now is what was there before.
+    fn is_back(&self, now: &State, before: &State) -> bool {
+        now == before
+    }
+    /// The thing that was changed is gone, and the change with it.
+    fn is_gone(&self, _before: &State) -> bool {
+        false
+    }
     /// Puts `before` back.
     fn restore(&self, before: &State) -> Result<(), Fault>;
     /// Removes what a kill in the middle left lying about.
@@ -86,49 +94,57 @@ fn point() {
     }
 }
 
-/// Every kind of change, as the receipt stores it. Kinds are added, never renamed: old receipts load for ever.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Action {
+/// Every kind of change with its type, and the change behind it.
+macro_rules! actions {
+    ($($(#[$doc:meta])* $kind:ident,)*) => {
+        /// Every kind of change, as the receipt stores it. Kinds are added, never renamed: old receipts load for ever.
+        #[derive(Debug, Clone, Serialize, Deserialize)]
+        #[serde(tag = "kind", rename_all = "kebab-case")]
+        pub enum Action {
+            $($(#[$doc])* $kind($kind),)*
+        }
+
+        impl Action {
+            /// As a change.
+            pub fn change(&self) -> &dyn Change {
+                match self {
+                    $(Self::$kind(change) => change,)*
+                }
+            }
+
+            fn change_mut(&mut self) -> &mut dyn Change {
+                match self {
+                    $(Self::$kind(change) => change,)*
+                }
+            }
+        }
+    };
+}
+
+actions! {
     /// A file's lines.
-    EditFile(EditFile),
+    EditFile,
     /// Owner, group and mode of a path.
-    Ownership(Ownership),
+    Ownership,
     /// Running, enabled, masked.
-    UnitState(UnitState),
+    UnitState,
     /// A restart, now or when undone.
-    Restart(Restart),
+    Restart,
     /// A setting of the running server.
-    ConfigSet(ConfigSet),
+    ConfigSet,
     /// A ufw rule.
-    Ufw(Ufw),
+    Ufw,
     /// A firewalld rich rule.
-    Firewalld(Firewalld),
+    Firewalld,
     /// An nft rule.
-    Nft(Nft),
+    Nft,
     /// An iptables rule.
-    Iptables(Iptables),
+    Iptables,
     /// A damaged append only file.
-    RepairAof(RepairAof),
+    RepairAof,
 }
 
 impl Action {
-    /// As a change.
-    pub fn change(&self) -> &dyn Change {
-        match self {
-            Self::EditFile(c) => c,
-            Self::Ownership(c) => c,
-            Self::UnitState(c) => c,
-            Self::Restart(c) => c,
-            Self::ConfigSet(c) => c,
-            Self::Ufw(c) => c,
-            Self::Firewalld(c) => c,
-            Self::Nft(c) => c,
-            Self::Iptables(c) => c,
-            Self::RepairAof(c) => c,
-        }
-    }
-
     /// Whether an ordinary user lacks the right to it. Redis decides for itself who may set something.
     pub fn needs_root(&self) -> bool {
         match self {
@@ -146,27 +162,19 @@ impl Action {
             _ => None,
         }
     }
-
-    fn change_mut(&mut self) -> &mut dyn Change {
-        match self {
-            Self::EditFile(c) => c,
-            Self::Ownership(c) => c,
-            Self::UnitState(c) => c,
-            Self::Restart(c) => c,
-            Self::ConfigSet(c) => c,
-            Self::Ufw(c) => c,
-            Self::Firewalld(c) => c,
-            Self::Nft(c) => c,
-            Self::Iptables(c) => c,
-            Self::RepairAof(c) => c,
-        }
-    }
 }
 
-/// Makes every change in order, each written down and synced first. Stops at the first that fails.
-pub fn apply(journal: &mut Journal, actions: &mut [Action]) -> Result<(), Fault> {
+/// Makes every change in order, each written down and synced first. Stops at the first that fails, and where `stop` says so.
+pub fn apply(
+    journal: &mut Journal,
+    actions: &mut [Action],
+    stop: impl Fn() -> Option<String>,
+) -> Result<(), Fault> {
     let first = journal.receipt().steps.len();
     for (number, action) in actions.iter_mut().enumerate() {
+        if let Some(why) = stop() {
+            return Err(Fault::new(why));
+        }
         let number = first + number;
         let before = action.change().observe()?;
         journal.intend(number, action, &before)?;
@@ -220,8 +228,11 @@ fn put_back(change: &dyn Change, before: &State, after: Option<&State>) -> Resul
         // No state shows a restart: it is undone by doing.
         return change.restore(before).map(|()| true);
     }
-    let now = change.observe()?;
-    if now == *before {
+    let now = match change.observe() {
+        Err(_) if change.is_gone(before) => return Ok(false),
+        now => now?,
+    };
+    if change.is_back(&now, before) {
         // Killed before the change was made, or somebody put it back: nothing to do.
         return Ok(false);
     }
@@ -230,5 +241,9 @@ fn put_back(change: &dyn Change, before: &State, after: Option<&State>) -> Resul
         return Err(Fault::conflict("somebody changed it since; left as it is"));
     }
     change.restore(before)?;
-    if change.observe()? == *before { Ok(true) } else { Err(Fault::new("it did not go back to what it was")) }
+    if change.is_back(&change.observe()?, before) {
+        Ok(true)
+    } else {
+        Err(Fault::new("it did not go back to what it was"))
+    }
 }

@@ -43,14 +43,13 @@ impl Verb for Undo {
             nix::unistd::setsid().ok();
             std::thread::sleep(after);
         }
-        let nothing = |f: crate::apply::Fault| Fail::usage(f.says);
         if self.unless_verified
             && Journal::open(&place, self.receipt.as_deref()).is_ok_and(|j| j.receipt().closed.is_some())
         {
             return Ok(exit::PONG);
         }
         let _lock = self.lock(&place)?;
-        let mut journal = Journal::open(&place, self.receipt.as_deref()).map_err(nothing)?;
+        let mut journal = Journal::open(&place, self.receipt.as_deref()).map_err(unusable)?;
         if self.unless_verified && journal.receipt().closed.is_some() {
             return Ok(exit::PONG);
         }
@@ -66,7 +65,15 @@ impl Verb for Undo {
             io::say(&format!("the receipt is {}", journal.path().display()));
             return Ok(exit::INCOMPLETE);
         }
-        if !super::fix::roll_back(&mut journal, "undone").failed.is_empty() {
+        let failed = super::fix::roll_back(&mut journal, "undone").failed;
+        if !failed.is_empty() {
+            if failed.iter().any(|(_, fault)| fault.conflict)
+                && let Some(later) = later(&place, journal.id())
+            {
+                io::say(&format!(
+                    "a later fix changed this machine too: `nopong undo {later}` first, then this one"
+                ));
+            }
             return Ok(exit::INCOMPLETE);
         }
         io::emit(format!("Undone: {}\n", journal.id()).as_bytes())?;
@@ -83,7 +90,7 @@ impl Undo {
             match place.lock() {
                 Ok(lock) => return Ok(lock),
                 Err(fault) if !self.unless_verified || sys::now() > began + 3 * PATIENCE => {
-                    return Err(Fail::usage(fault.says));
+                    return Err(unusable(fault));
                 }
                 Err(_) if !ended && sys::now() > began + PATIENCE => {
                     ended = true;
@@ -95,13 +102,37 @@ impl Undo {
     }
 }
 
+/// A receipt that is there and cannot be used leaves undone what it is about.
+fn unusable(fault: apply::Fault) -> Fail {
+    match fault.conflict {
+        true => Fail { code: exit::INCOMPLETE, says: format!("nothing was undone: {}", fault.says) },
+        false => Fail::usage(fault.says),
+    }
+}
+
+/// The newest receipt after this one that has something to undo.
+fn later(place: &Place, id: &str) -> Option<String> {
+    let journal = Journal::open(place, None).ok()?;
+    (journal.id() > id).then(|| journal.id().to_owned())
+}
+
 fn list(place: &Place) -> Result<u8, Fail> {
     let mut out = String::new();
     for id in place.ids() {
-        if let Ok(journal) = Journal::open(place, Some(&id)) {
-            let receipt = journal.receipt();
-            let state = receipt.closed.clone().unwrap_or_else(|| "open".to_owned());
-            out.push_str(&format!("{id}  {state}  {}  {}\n", receipt.head.cause, receipt.head.target));
+        let shown = crate::text::shown_str(&id, 60);
+        match Journal::open(place, Some(&id)) {
+            Ok(journal) => {
+                let receipt = journal.receipt();
+                let state = match &receipt.closed {
+                    Some(closed) => closed.as_str(),
+                    None if receipt.steps.is_empty() => "nothing changed",
+                    None => "open",
+                };
+                let head = &receipt.head;
+                let line = format!("{state}  {}  {}", head.cause, head.target);
+                out.push_str(&format!("{shown}  {}\n", crate::text::shown_str(&line, 300)));
+            }
+            Err(fault) => out.push_str(&format!("{shown}  unusable: {}\n", fault.says)),
         }
     }
     io::emit(out.as_bytes())?;

@@ -1,6 +1,6 @@
 //! redis.conf: the smallest edit in the file really used, and the running server told where it listens to that.
 
-use super::{Draft, NoPlan, door, served_address, start};
+use super::{Draft, NoPlan, config_door as door, served_address, start};
 use crate::apply::{Action, ConfigSet};
 use crate::diagnosis::Symptom;
 use crate::secret::Secret;
@@ -53,7 +53,10 @@ fn bind_to(draft: &mut Draft<'_>, address: std::net::IpAddr) -> Result<(), NoPla
 
 /// Sets a password, so that protected mode lets other hosts in.
 pub(super) fn password(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
-    password_unless_set(draft)
+    password_unless_set(draft)?;
+    // A server without CONFIG reads its file when it starts.
+    draft.restart |= door(draft.case).is_none() && draft.case.process().is_some();
+    Ok(())
 }
 
 fn password_unless_set(draft: &mut Draft<'_>) -> Result<(), NoPlan> {

@@ -6,6 +6,7 @@
 mod config;
 mod exposure;
 mod guard;
+mod judged;
 mod persist;
 mod repair;
 mod rules;
@@ -48,6 +49,8 @@ pub struct Plan {
     pub finding: String,
     /// What the changes are, in order.
     pub actions: Vec<Action>,
+    /// What the rules do with the client and with others once the change is made, judged beforehand.
+    pub judged: Vec<String>,
     /// What a human has to do, before or after.
     pub advice: Vec<String>,
     /// Who notices: `clients`, `the service`, `the operator`.
@@ -73,6 +76,7 @@ impl Plan {
         }
         self.finding = further.finding;
         self.also.extend(further.also);
+        self.judged.extend(further.judged);
         self.advice.extend(further.advice);
         self.noticed_by.extend(further.noticed_by);
         self.new_password = self.new_password.take().or(further.new_password);
@@ -143,10 +147,9 @@ impl Edits {
     }
 }
 
-/// Lines of redis.conf that hold a secret.
+/// Lines of redis.conf that hold a secret. An empty password is none.
 fn is_secret_line(line: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(line).trim_start().to_ascii_lowercase();
-    [
+    const NAMES: [&str; 7] = [
         "requirepass",
         "masterauth",
         "user ",
@@ -154,9 +157,10 @@ fn is_secret_line(line: &[u8]) -> bool {
         "tls-client-key-file-pass",
         "sentinel auth-pass",
         "sentinel sentinel-pass",
-    ]
-    .iter()
-    .any(|d| text.starts_with(d))
+    ];
+    let text = String::from_utf8_lossy(line).trim_start().to_ascii_lowercase();
+    let value = NAMES.iter().find_map(|name| text.strip_prefix(name));
+    value.is_some_and(|value| !["", "\"\"", "''"].contains(&value.trim()))
 }
 
 /// What the remedies write to while a plan grows.
@@ -200,7 +204,7 @@ pub fn plan(case: &Case<'_>, diagnosis: &Diagnosis, wish: &Wish) -> Result<Plan,
                 .warnings
                 .iter()
                 .find(|f| KEEPS_OUT.contains(&f.cause.meta().id))
-                .ok_or_else(|| NoPlan::Nothing("nothing is in the way".to_owned()))?,
+                .ok_or_else(|| NoPlan::Nothing(open_question(case)))?,
             None => return Err(NoPlan::Nothing("the target answers PONG".to_owned())),
         },
     };
@@ -246,6 +250,19 @@ pub fn plan(case: &Case<'_>, diagnosis: &Diagnosis, wish: &Wish) -> Result<Plan,
         }
     }
     finish(draft)
+}
+
+/// Nothing is known to keep the client out; the rules may leave it open.
+fn open_question(case: &Case<'_>) -> String {
+    let verdicts = case.server.firewall.get().map_or(&[][..], |f| f.verdicts.as_slice());
+    let open = verdicts.iter().find(|v| v.hook == "input" && v.verdict == "undecided");
+    open.map_or_else(
+        || "nothing is in the way".to_owned(),
+        |v| {
+            let why = crate::text::shown_str(&v.because, 300);
+            format!("nothing is known to be in the way; whether the rules let {} in is open: {why}", v.source)
+        },
+    )
 }
 
 /// Adds the remedy of one cause to the draft.
@@ -316,6 +333,7 @@ fn finish(mut draft: Draft<'_>) -> Result<Plan, NoPlan> {
         plan.actions.push(Action::UnitState(start));
     }
     exposure::check(draft.case, &edited, &mut plan)?;
+    plan.advice.extend(undo_needs(draft.case, &plan));
     plan.guarded = !draft.rules.is_empty() || (changes_files && runs);
     plan.actions.extend(draft.rules);
     if plan.actions.is_empty() {
@@ -325,6 +343,21 @@ fn finish(mut draft: Draft<'_>) -> Result<Plan, NoPlan> {
         plan.risk = Some(Risk::Ask);
     }
     Ok(plan)
+}
+
+/// A setting of the running server is put back over its own door, and the password for that may be in no file in clear.
+fn undo_needs(case: &Case<'_>, plan: &Plan) -> Option<String> {
+    let set = plan.actions.iter().find_map(|action| match action {
+        Action::ConfigSet(set) => Some(set),
+        _ => None,
+    })?;
+    let wants = case.config().is_some_and(|c| c.default_user_has_password == Some(true));
+    let known = set.file.as_deref().is_some_and(|file| crate::apply::requirepass_of(file).is_some());
+    (wants && !known).then(|| {
+        "to undo this the server's password is needed, and no file has it in clear: set REDISCLI_AUTH (and \
+         REDIS_USERNAME, for another user than default) for `nopong undo`; the timer cannot undo it"
+            .to_owned()
+    })
 }
 
 /// The address to serve: the one dialled, unless that is loopback; then the machine's own in the client's network.
@@ -346,18 +379,38 @@ fn door(case: &Case<'_>) -> Option<crate::apply::Door> {
     let chosen =
         own.iter().find(|l| plain(l) && l.at.ip().is_loopback()).or_else(|| own.iter().find(|l| plain(l)));
     if let Some(listener) = chosen {
-        let mut at = listener.at;
-        if at.ip().is_unspecified() {
-            at.set_ip(if at.is_ipv4() {
-                std::net::Ipv4Addr::LOCALHOST.into()
-            } else {
-                std::net::Ipv6Addr::LOCALHOST.into()
-            });
-        }
-        return Some(crate::apply::Door::Tcp { at });
+        return Some(crate::apply::Door::Tcp { at: this_host(listener.at) });
     }
-    let socket = listeners.unix.iter().find(|u| u.pids.contains(&process.pid))?;
-    Some(crate::apply::Door::Unix { path: socket.path.clone() })
+    if let Some(socket) = listeners.unix.iter().find(|u| u.pids.contains(&process.pid)) {
+        return Some(crate::apply::Door::Unix { path: socket.path.clone() });
+    }
+    // A server of TLS only: its own certificate file says who it is.
+    let material = |name: &str| {
+        let value = case.config().and_then(|c| c.value(name)).filter(|p| p.starts_with('/'));
+        value.map(str::to_owned)
+    };
+    let of_tls = |l: &&&crate::evidence::server::Listener| l.at.port() == tls_port;
+    let listener =
+        own.iter().find(|l| of_tls(l) && l.at.ip().is_loopback()).or_else(|| own.iter().find(of_tls))?;
+    let (cert, key) = (material("tls-cert-file")?, material("tls-key-file")?);
+    Some(crate::apply::Door::Tls { at: this_host(listener.at), cert, key })
+}
+
+/// The same for CONFIG SET; none where the server has no CONFIG.
+fn config_door(case: &Case<'_>) -> Option<crate::apply::Door> {
+    crate::apply::config_command(case.config().and_then(|c| c.file.as_deref())).and_then(|_| door(case))
+}
+
+/// An address that a server of this host is dialled at.
+fn this_host(mut at: std::net::SocketAddr) -> std::net::SocketAddr {
+    if at.ip().is_unspecified() {
+        at.set_ip(if at.is_ipv4() {
+            std::net::Ipv4Addr::LOCALHOST.into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        });
+    }
+    at
 }
 
 impl Draft<'_> {
@@ -396,7 +449,7 @@ impl Draft<'_> {
         self.edits.of(&path)?.set(directive, &bytes);
         self.edits.says(&path, format!("{directive} {}", words.join(" ")));
         if running
-            && let Some(door) = door(self.case).filter(|_| {
+            && let Some(door) = config_door(self.case).filter(|_| {
                 self.case.symptom != Symptom::ErrorReply || self.case.error_word() == Some("DENIED")
             })
         {
@@ -427,4 +480,15 @@ pub fn shown(plan: &Plan) -> Vec<(String, Option<String>, Option<String>)> {
             (change.says(), change.command(), diff)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_secret_line;
+
+    #[test]
+    fn an_empty_password_is_no_secret() {
+        assert!(is_secret_line(b"requirepass hunter22\n") && is_secret_line(b" user a on >x\n"));
+        assert!(!is_secret_line(b"requirepass \"\"\r\n") && !is_secret_line(b"# requirepass x\n"));
+    }
 }

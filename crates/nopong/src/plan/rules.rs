@@ -1,13 +1,15 @@
 //! Let exactly the client in, in whoever owns the rules that block it; the host's own dial too, where they block that.
 
+use super::judged::{self, Judged, Then};
 use super::{Draft, NoPlan};
 use crate::apply::{Action, Firewalld, Iptables, Nft, Ufw};
 use crate::cause::common;
 use crate::diagnosis::{Case, Symptom};
 use crate::evidence::server::Verdict;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-/// Plans an allow rule for each source that is blocked.
+/// Plans an allow rule for each source that is blocked, as many as it takes: a second table may stop what the first one
+/// lets pass. The rules are judged with the change in them; what would not let the client through is not made.
 pub(super) fn allow(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
     let firewall = draft.case.server.firewall.get().ok_or(NoPlan::Advice(None))?;
     // A rule that stops the answers is left to its owner: accepting requests does not touch it.
@@ -22,15 +24,29 @@ pub(super) fn allow(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
         common::is_loopback(ip)
             || draft.case.server.address.get().is_some_and(|all| all.iter().any(|a| a.address == ip))
     };
+    let client = draft.case.client_address().filter(|ip| !own(*ip));
     let wished = match &draft.wish.allow {
         Some(allow) => Some(normal(allow)?),
-        None => draft.case.client_address().filter(|ip| !own(*ip)).map(|ip| ip.to_string()),
+        None => client.map(|ip| ip.to_string()),
     };
     let unknown =
         || NoPlan::Refused("whom to let in is not known: say --client ADDR or --allow CIDR".to_owned());
     let wished = wished.ok_or_else(unknown)?;
-    let port = draft.case.ask.port;
+    if let (Some(ip), Some((dst, prefix))) = (client, judged::network(&wished))
+        && !(packet_verdict::Route { dst, prefix, dev: String::new() }).holds(ip)
+    {
+        return Err(NoPlan::Refused(format!(
+            "--allow {wished} would not help: the client {ip} is not in it"
+        )));
+    }
+    let listeners = draft.case.server.listener.get().map_or(&[][..], |l| l.tcp.as_slice());
+    let takes = |v: &&Verdict| {
+        let to = v.destination.parse().ok()?;
+        listeners.iter().find(|l| crate::diagnosis::takes(l, to)).map(|l| l.uid)
+    };
+    let mut judged = Judged::read(blocked.iter().find_map(takes));
     let mut rules: Vec<(String, Action)> = Vec::new();
+    let mut done: Vec<String> = Vec::new();
     for verdict in blocked {
         let source = match verdict.source.parse::<IpAddr>() {
             // It got its PONG: nothing of its own is blocked.
@@ -38,28 +54,76 @@ pub(super) fn allow(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
             Ok(ip) if own(ip) => ip.to_string(),
             _ => wished.clone(),
         };
-        if rules.iter().all(|(s, _)| *s != source) {
-            let action = action(draft.case, verdict, source.clone(), port)?;
-            rules.push((source, action));
-        }
-    }
-    for (source, action) in rules {
-        // The host's own dial is let in for the proof; one rule is kept at boot, so that a file is edited once.
-        if source != wished {
-            draft.rules.push(action);
+        if done.contains(&source) {
             continue;
         }
-        match super::persist::keep(&action) {
-            Ok(edit) => draft.rules.extend(edit),
-            Err(NoPlan::Refused(why)) => return Err(NoPlan::Refused(why)),
-            Err(_) => draft.plan.advice.push(format!(
-                "the rule for {source} is gone after a reboot: add it to what loads the rules at boot"
-            )),
-        }
-        draft.rules.push(action);
+        done.push(source.clone());
+        // Of a network that is let in, the client is judged; where it is not known, anybody of it.
+        let dials = client.filter(|_| source == wished);
+        rules.extend(open(draft, &mut judged, verdict, &source, dials)?);
     }
+    // The host's own dial is let in for the proof; the client's rules are kept at boot.
+    let kept: Vec<&Action> = rules.iter().filter(|(s, _)| *s == wished).map(|(_, a)| a).collect();
+    let (edits, all) = super::persist::keep(&kept)?;
+    draft.rules.extend(edits);
+    if !all {
+        draft.plan.advice.push(format!(
+            "the rule for {wished} is gone after a reboot: add it to what loads the rules at boot"
+        ));
+    }
+    draft.rules.extend(rules.into_iter().map(|(_, action)| action));
     draft.plan.noticed_by.push("the operator: one more rule in the firewall".to_owned());
     Ok(())
+}
+
+/// Rules that may stand behind one another; beyond it a person should look.
+const BEHIND: usize = 4;
+
+/// The rules that let a source through, from the one that blocks to the last behind it.
+fn open(
+    draft: &mut Draft<'_>,
+    judged: &mut Judged,
+    first: &Verdict,
+    source: &str,
+    client: Option<IpAddr>,
+) -> Result<Vec<(String, Action)>, NoPlan> {
+    let to: SocketAddr = first.destination.parse().map_err(|_| NoPlan::Advice(None))?;
+    let to = SocketAddr::new(to.ip(), draft.case.ask.port);
+    let allowed = judged::network(source).ok_or(NoPlan::Advice(None))?;
+    let dials = client.unwrap_or(allowed.0);
+    let mut rules: Vec<(String, Action)> = Vec::new();
+    let mut blocks = first.clone();
+    let end = loop {
+        let place = (blocks.chain.clone(), blocks.handle, blocks.rule.clone());
+        let action = action(draft.case, &blocks, source.to_owned(), to.port())?;
+        if let Err(why) = judged.add(&action) {
+            return Err(NoPlan::Refused(format!("{}: {why}", action.change().says())));
+        }
+        rules.push((source.to_owned(), action));
+        match judged.then(dials, to) {
+            Then::Stopped(next) => {
+                let stands = place == (next.chain.clone(), next.handle, next.rule.clone());
+                if stands || next.answer || rules.len() == BEHIND {
+                    return Err(judged::behind(&dials.to_string(), &next));
+                }
+                blocks = *next;
+            }
+            end => break end,
+        }
+    };
+    let others = judged.strangers(allowed, to)?;
+    draft.plan.judged.push(match end {
+        Then::Open(why) => {
+            format!(
+                "whether {dials} passes then cannot be told from the rules ({why}); the verification tells"
+            )
+        }
+        _ => format!(
+            "with the change {dials} passes to {to}{}",
+            others.map_or(String::new(), |o| format!("; {o}"))
+        ),
+    });
+    Ok(rules)
 }
 
 /// The form in which the tools list it: a network's own address, no prefix for a single one.

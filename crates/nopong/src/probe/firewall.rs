@@ -227,7 +227,7 @@ fn answer(host: &Host, asked: &Asked, through: Option<(IpAddr, u16)>) -> Option<
 
 /// The request's verdict; where it passes and the answer to it is stopped, or may be, the answer's. The client sees silence
 /// then, also by a reject: that goes to the sender of the answer.
-fn verdict(rules: &Rules, host: &Host, asked: &Asked) -> Verdict {
+pub fn verdict(rules: &Rules, host: &Host, asked: &Asked) -> Verdict {
     let mut found = judge(rules, &host.packet(asked));
     if asked.hook == Hook::Input && host.has(asked.src) {
         // What this host sends itself meets OUTPUT first; what is sent on to a container there never comes in.

@@ -251,11 +251,14 @@ pub fn is_terminal() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-/// Asks on the terminal; anything but y or yes is no.
-pub fn ask_yes(prompt: &str) -> bool {
+/// Asks on the terminal; anything but y or yes is no, and so is a signal.
+pub fn ask_yes(prompt: &str, stop: &signals::Held) -> bool {
     use std::io::{BufRead as _, Write as _};
     let mut error = std::io::stderr();
     drop(write!(error, "{prompt}").and_then(|()| error.flush()));
+    if !stop.input_first() {
+        return false;
+    }
     let mut line = String::new();
     let read = std::io::stdin().lock().take(64).read_line(&mut line);
     read.is_ok() && matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes")

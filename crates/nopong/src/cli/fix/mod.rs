@@ -51,6 +51,9 @@ impl Verb for Fix {
     const ABOUT: &'static str = "Diagnose, show the plan, apply it, verify from the same place, or roll back";
 
     fn run(self) -> Result<u8, Fail> {
+        // Before any thread is there: one that does not hold signals back would be ended by them, and we with it.
+        let stop = sys::signals::Held::new()
+            .map_err(|e| Fail::usage(format!("cannot wait for signals: {}", sys::errno_name(&e))))?;
         let mut wish = self.wish()?;
         if let Some(crate::vantage::Vantage::Ssh(host)) = &self.asked.server {
             return Err(elsewhere(&host.shell()));
@@ -90,11 +93,11 @@ impl Verb for Fix {
             let says = "nothing was changed; `--yes` applies this plan";
             return self.end(seen, Some(&document), &Outcome::new(End::DryRun, says), exit::of(&diagnosis));
         }
-        if ask && !sys::ask_yes("apply this plan? [y/N] ") {
+        if ask && !sys::ask_yes("apply this plan? [y/N] ", &stop) {
             let declined = Outcome::new(End::Declined, "declined; nothing was changed");
             return self.end(seen, Some(&document), &declined, exit::DECLINED);
         }
-        self.apply(&look, seen, plan, &wish)
+        self.apply(&look, seen, plan, &wish, stop)
     }
 }
 
@@ -197,11 +200,15 @@ impl Fix {
         seen: (&CaseFile, &Diagnosis),
         mut plan: Plan,
         wish: &Wish,
+        stop: sys::signals::Held,
     ) -> Result<u8, Fail> {
         let request = &look.request;
+        // From here on Ctrl-C, an end by the system and a hang-up put back what was done.
+        stop.hold();
         let mut work = Work {
             fix: self,
             request,
+            stop,
             document: words::json(&plan),
             timer: None,
             last: None,
@@ -225,12 +232,12 @@ impl Fix {
                 return self.end(seen, Some(&work.document), &outcome, exit::ROLLED_BACK);
             }
         };
-        let outcome = work.all(seen.0, &mut journal, &mut plan, wish);
+        // The watchdog undoes what is not written down as verified.
+        let outcome = work
+            .all(seen.0, &mut journal, &mut plan, wish)
+            .and_then(|says| journal.close("verified").map(|()| says).map_err(|fault| fault.says));
         let (mut told, code) = match outcome {
             Ok(says) => {
-                if let Err(fault) = journal.close("verified") {
-                    io::say(&fault.says);
-                }
                 let said = words::said(&plan, &says, journal.id());
                 match self.shown.format {
                     Format::Json => io::say(said.trim_end()),
@@ -279,6 +286,8 @@ struct Work<'a> {
     /// The plans so far, as a part of the document.
     document: serde_json::Value,
     timer: Option<Timer>,
+    /// SIGINT, SIGTERM, SIGHUP.
+    stop: sys::signals::Held,
     /// What verification saw last.
     last: Option<CaseFile>,
     began: std::time::Instant,
@@ -298,7 +307,8 @@ impl Work<'_> {
     /// Makes the changes where the Redis host's side is.
     fn change(&self, file: &CaseFile, journal: &mut Journal, plan: &mut Plan) -> Result<(), String> {
         let local = file.ask.local;
-        probe::at_server(self.request, local, || apply::apply(journal, &mut plan.actions))
+        let stop = || self.stop.came();
+        probe::at_server(self.request, local, || apply::apply(journal, &mut plan.actions, stop))
             .map_err(|why| why.to_string())?
             .map_err(|f| f.says)
     }
@@ -354,7 +364,8 @@ impl Work<'_> {
                 _ => why,
             })?;
             self.fix.show(&further, &file).map_err(|f| f.says)?;
-            if !self.fix.yes && !sys::ask_yes("this was behind it; apply this as well? [y/N] ") {
+            let prompt = "this was behind it; apply this as well? [y/N] ";
+            if !self.fix.yes && !sys::ask_yes(prompt, &self.stop) {
                 return Err(format!("declined what was behind it: {}", further.cause));
             }
             words::join(&mut self.document, &further);

@@ -37,6 +37,9 @@ impl Work<'_> {
         let began = sys::now();
         let deadline = began + patience;
         loop {
+            if let Some(why) = self.stop.came() {
+                return Err(why);
+            }
             let file = probe::look(&request);
             self.secrets.extend(request.target.password.clone());
             self.last = Some(file.clone());

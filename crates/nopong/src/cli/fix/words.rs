@@ -87,6 +87,7 @@ pub(super) fn json(plan: &Plan) -> Value {
         "risk": plan.risk.map(Risk::word),
         "steps": steps,
         "also": plan.also,
+        "judged": plan.judged,
         "noticed_by": plan.noticed_by,
         "advice": plan.advice,
     })
@@ -95,7 +96,7 @@ pub(super) fn json(plan: &Plan) -> Value {
 /// What was applied after the first plan joins it.
 pub(super) fn join(document: &mut Value, further: &Plan) {
     let more = json(further);
-    for key in ["steps", "also", "noticed_by", "advice"] {
+    for key in ["steps", "also", "judged", "noticed_by", "advice"] {
         if let (Some(own), Some(new)) = (document[key].as_array_mut(), more[key].as_array()) {
             own.extend(new.iter().cloned());
         }
@@ -119,6 +120,9 @@ pub(super) fn words(plan: &Plan, file: &CaseFile) -> String {
         for line in diff.unwrap_or_default().lines() {
             out.push_str(&format!("       {line}\n"));
         }
+    }
+    for judged in &plan.judged {
+        out.push_str(&format!("  judged: {}\n", crate::text::shown_str(judged, 600)));
     }
     for who in &plan.noticed_by {
         out.push_str(&format!("  noticed by {who}\n"));

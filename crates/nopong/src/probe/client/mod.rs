@@ -18,7 +18,7 @@ mod topology;
 mod unix;
 
 pub(in crate::probe) use route::outcome as route_outcome;
-pub(crate) use tls::server_config;
+pub(crate) use tls::{own_server, server_config};
 
 use super::Request;
 use crate::evidence::{CaseFile, Client, Seen};

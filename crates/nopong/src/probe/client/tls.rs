@@ -12,6 +12,7 @@ pub(in crate::probe) use verify::describe;
 
 use super::talk::{Conversation, PATIENCE};
 use crate::evidence::client::{Tls, Verified};
+use crate::probe::TlsOptions;
 use crate::sys::net::Stream;
 use crate::text::shown;
 use rustls::pki_types::ServerName;
@@ -107,6 +108,27 @@ pub(super) struct Wait<'a> {
     pub(super) then: &'a mut dyn FnMut(),
     /// Set when it is known by other means that no answer will come: plain RESP was answered meanwhile.
     pub(super) settled: &'a AtomicBool,
+}
+
+/// TLS with this host's own server: who shows the certificate of its file is the server, whatever name that is for. The same
+/// certificate is shown to it, where it asks for one and its key can be used. The handshake comes with the first byte.
+pub(crate) fn own_server(
+    stream: std::net::TcpStream,
+    cert: &str,
+    key: &str,
+) -> Result<rustls::StreamOwned<ClientConnection, std::net::TcpStream>, String> {
+    let to = stream.peer_addr().map_err(|e| crate::sys::errno_name(&e))?;
+    let bare = TlsOptions { cacert: Some(cert.to_owned()), insecure: true, ..TlsOptions::default() };
+    let both = TlsOptions { cert: Some(cert.to_owned()), key: Some(key.to_owned()), ..bare.clone() };
+    let with = Material::load(&both);
+    let material = if with.problem.is_some() { Material::load(&bare) } else { with };
+    if let Some(problem) = material.problem {
+        return Err(problem);
+    }
+    let config = material.config_of_own().map_err(|e| e.to_string())?;
+    let name = ServerName::IpAddress(to.ip().into());
+    let connection = ClientConnection::new(Arc::new(config), name).map_err(|e| e.to_string())?;
+    Ok(rustls::StreamOwned::new(connection, stream))
 }
 
 /// How often `settled` is looked at.

@@ -11,7 +11,7 @@ const LIMIT: Duration = Duration::from_secs(4);
 const LARGEST: usize = 64 << 20;
 
 /// The rules of this machine, as far as they could be read.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Rules {
     /// Listings that were read, those without a rule included.
     pub read: Vec<Ruleset>,

@@ -66,11 +66,25 @@ impl Material {
 
     /// The configuration of one handshake, with what will record its course.
     pub(super) fn config(&self) -> Result<(ClientConfig, Arc<Verifier>, Arc<ClientCertificate>), Error> {
-        let verifier = Arc::new(Verifier::new(
-            Arc::clone(&self.roots),
-            Arc::clone(&self.certificates),
-            self.provider.signature_verification_algorithms,
-        ));
+        self.config_with(self.verifier())
+    }
+
+    /// The same, and the server must show the first certificate of the CA file.
+    pub(super) fn config_of_own(&self) -> Result<ClientConfig, Error> {
+        let leaf = self.certificates.first().cloned().ok_or(Error::NoCertificatesPresented)?;
+        self.config_with(self.verifier().only(leaf)).map(|(config, ..)| config)
+    }
+
+    fn verifier(&self) -> Verifier {
+        let (roots, certificates) = (Arc::clone(&self.roots), Arc::clone(&self.certificates));
+        Verifier::new(roots, certificates, self.provider.signature_verification_algorithms)
+    }
+
+    fn config_with(
+        &self,
+        verifier: Verifier,
+    ) -> Result<(ClientConfig, Arc<Verifier>, Arc<ClientCertificate>), Error> {
+        let verifier = Arc::new(verifier);
         let certificate = Arc::new(ClientCertificate {
             requested: AtomicBool::new(false),
             sent: AtomicBool::new(false),

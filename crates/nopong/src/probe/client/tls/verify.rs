@@ -29,6 +29,8 @@ pub(super) struct Verifier {
     roots: Arc<RootCertStore>,
     certificates: Arc<Vec<CertificateDer<'static>>>,
     algorithms: WebPkiSupportedAlgorithms,
+    /// The one certificate that is taken; any without.
+    only: Option<CertificateDer<'static>>,
     checked: Mutex<Option<Checked>>,
 }
 
@@ -38,7 +40,12 @@ impl Verifier {
         certificates: Arc<Vec<CertificateDer<'static>>>,
         algorithms: WebPkiSupportedAlgorithms,
     ) -> Self {
-        Self { roots, certificates, algorithms, checked: Mutex::new(None) }
+        Self { roots, certificates, algorithms, only: None, checked: Mutex::new(None) }
+    }
+
+    /// Ends the handshake with whoever shows another certificate than this.
+    pub(super) fn only(self, leaf: CertificateDer<'static>) -> Self {
+        Self { only: Some(leaf), ..self }
     }
 
     /// What was checked, once the server has sent its certificate.
@@ -190,6 +197,9 @@ impl ServerCertVerifier for Verifier {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        if self.only.as_ref().is_some_and(|only| only != leaf) {
+            return Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure));
+        }
         let checked = self.check(leaf, intermediates, name, now);
         if let Ok(mut slot) = self.checked.lock() {
             *slot = Some(checked);
