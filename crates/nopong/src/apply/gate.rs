@@ -288,7 +288,7 @@ impl Standing {
         match self.saves_at_the_end() {
             Some(true) if self.is("rdb_last_bgsave_status", "err") => Against::new(
                 format!(
-                    "the last save failed: the stop would wait for one that fails too, then be forced, and lose {unsaved} changes"
+                    "the last save failed: a stop saves first, which would fail too, and hang or lose {unsaved} changes"
                 ),
                 "mend what the log says of it, and run BGSAVE",
             ),

@@ -4,6 +4,7 @@
 //! reads it and puts back what was done, in reverse order. What somebody changed since is never overwritten.
 
 mod config_set;
+mod drop_in;
 mod edit_file;
 mod gate;
 mod journal;
@@ -15,6 +16,7 @@ mod timer;
 mod unit_state;
 
 pub use config_set::{ConfigSet, Door, config_command, requirepass_of};
+pub use drop_in::DropIn;
 pub use edit_file::EditFile;
 pub use gate::{Gate, Standing, before_undo};
 pub use journal::{Journal, Place, Receipt};
@@ -142,6 +144,8 @@ actions! {
     Iptables,
     /// A damaged append only file.
     RepairAof,
+    /// A drop-in of a unit.
+    DropIn,
 }
 
 impl Action {

@@ -194,7 +194,8 @@ pub(super) fn optional_binds(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
     let words: Vec<String> =
         bind.split_whitespace().map(|w| if here(w) { w.to_owned() } else { format!("-{w}") }).collect();
     if words.join(" ") == bind {
-        return Err(NoPlan::Advice(None));
+        // Every one of them is here by now.
+        return super::supervisor::late_address(draft);
     }
     if words.iter().all(|w| w.starts_with('-')) {
         return Err(NoPlan::Refused(format!(

@@ -24,12 +24,15 @@ pub(super) fn gate(case: &Case<'_>, wish: &Wish) -> Option<Gate> {
 pub(super) fn gate_of_start(case: &Case<'_>, wish: &Wish) -> Option<Gate> {
     let config = case.config()?;
     let port = config.value("port").and_then(|p| p.parse::<u16>().ok()).filter(|p| *p != 0);
-    let addresses = config.value("bind").unwrap_or_default().split_whitespace();
-    let ip = addresses.map(|w| w.trim_start_matches('-')).find_map(|w| match w {
+    let own = case.server.address.get().map_or(&[][..], Vec::as_slice);
+    let here = |ip: &IpAddr| ip.is_loopback() || own.iter().any(|a| a.address == *ip);
+    let words = config.value("bind").unwrap_or_default().split_whitespace();
+    let addresses = words.filter_map(|w| match w.trim_start_matches('-') {
         "*" | "0.0.0.0" => Some(std::net::Ipv4Addr::LOCALHOST.into()),
         "::" | "::*" => Some(std::net::Ipv6Addr::LOCALHOST.into()),
-        word => word.parse::<IpAddr>().ok(),
+        word => word.parse::<IpAddr>().ok().filter(here),
     });
+    let ip = addresses.min_by_key(|ip| !ip.is_loopback());
     let tcp = || Some(Door::Tcp { at: SocketAddr::new(ip?, port?) });
     let path = config.value("unixsocket").filter(|p| p.starts_with('/'));
     let door = path.map(|path| Door::Unix { path: path.to_owned() }).or_else(tcp)?;

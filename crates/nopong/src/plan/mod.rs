@@ -13,6 +13,7 @@ mod rules;
 mod settings;
 mod start;
 mod storage;
+mod supervisor;
 
 use crate::apply::{Action, EditFile};
 use crate::diagnosis::{Case, Diagnosis, Finding, Fix, Risk, Symptom};
@@ -274,6 +275,7 @@ fn remedy(draft: &mut Draft<'_>, id: &str, finding: &Finding) -> Result<(), NoPl
         "service-stopped" | "service-masked" | "crashed" | "oom-killed" => {
             start::start(draft, id == "service-masked")
         }
+        "port-taken" => start::port_is_free(draft),
         "bind-loopback-only" | "bind-other-address" => config::bind(draft),
         "family-mismatch" => config::family(draft),
         "protected-mode" => config::password(draft),
@@ -282,6 +284,7 @@ fn remedy(draft: &mut Draft<'_>, id: &str, finding: &Finding) -> Result<(), NoPl
         "config-not-applied" => config::apply_file(draft),
         "config-invalid" => repair::repair(draft),
         "data-unloadable" => storage::append_only_file(draft),
+        "supervisor-kills" => supervisor::let_start(draft),
         "storage-unwritable" | "tls-material-unusable" => storage::owner(draft, false),
         "server-firewall-drops" | "server-firewall-rejects" => rules::allow(draft),
         _ => Err(NoPlan::Advice(finding.fix.clone())),

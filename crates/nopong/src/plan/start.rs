@@ -45,7 +45,7 @@ pub(super) fn start(draft: &mut Draft<'_>, masked: bool) -> Result<(), NoPlan> {
 }
 
 /// A masked unit does not tell its aliases any more: the link of the alias does.
-fn canonical(name: &str) -> String {
+pub(super) fn canonical(name: &str) -> String {
     sys::read_link(format!("{ADMIN}/{name}"))
         .ok()
         .and_then(|to| to.file_name().and_then(|f| f.to_str()).map(str::to_owned))
@@ -53,9 +53,24 @@ fn canonical(name: &str) -> String {
         .unwrap_or_else(|| name.to_owned())
 }
 
+/// Whoever held the port is left alone; where nobody does any more, a start is all.
+pub(super) fn port_is_free(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
+    let nobody = draft.case.server.listener.get().is_some() && draft.case.listeners_on_port().is_empty();
+    let died = draft.case.unit().is_some_and(|u| u.active != "active") && draft.case.process().is_none();
+    if !nobody || !died {
+        return Err(NoPlan::Advice(None));
+    }
+    again(draft);
+    Ok(())
+}
+
 /// After the reason of a failed start is gone: start it, without touching whether it is enabled.
 pub(super) fn again(draft: &mut Draft<'_>) {
     if let Some(unit) = draft.case.unit().filter(|_| draft.case.process().is_none()) {
+        if unit.file_state.as_deref() == Some("disabled") {
+            let says = format!("{} is not enabled: down after the next boot (systemctl enable)", unit.name);
+            draft.plan.advice.push(says);
+        }
         draft.start = Some(UnitState {
             unit: canonical(&unit.name),
             reset_failed: unit.active == "failed",

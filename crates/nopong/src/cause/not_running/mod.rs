@@ -18,7 +18,7 @@ mod service_masked;
 mod service_stopped;
 pub(in crate::cause) mod shared;
 mod storage_unwritable;
-mod supervisor_kills;
+pub(crate) mod supervisor_kills;
 mod tls_material_unusable;
 
 /// In the order of the examination.

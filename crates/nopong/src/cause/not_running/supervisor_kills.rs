@@ -41,21 +41,34 @@ fn verdict(unit: &Unit) -> String {
     }
 }
 
+/// How the server is set, in its file or on its command line; none where that was not seen.
+fn set<'a>(case: &Case<'a>, directive: &str) -> Option<&'a str> {
+    case.config().and_then(|c| c.value(directive))
+}
+
+/// Type=notify waits for a word that the server never sends.
+pub(crate) fn never_reports(case: &Case<'_>, unit: &Unit) -> bool {
+    let told = unit.exec_start.iter().any(|a| a.contains("supervised"));
+    unit.kind == "notify" && set(case, "supervised").map_or(!told, |value| value == "no")
+}
+
+/// Type=forking waits for the first process to end, which stays.
+pub(crate) fn never_leaves(case: &Case<'_>, unit: &Unit) -> bool {
+    let told = unit.exec_start.iter().any(|a| a.contains("daemonize"));
+    unit.kind == "forking" && set(case, "daemonize").map_or(!told, |value| value == "no")
+}
+
 /// Type= of the unit does not fit how the server reports.
 fn mismatch(case: &Case<'_>) -> Option<String> {
     let unit = case.unit()?;
-    let supervised = case.config().and_then(|c| c.value("supervised")).unwrap_or("no");
-    let daemonize = case.config().and_then(|c| c.value("daemonize")).unwrap_or("no");
-    match unit.kind.as_str() {
-        "notify" if !unit.exec_start.iter().any(|a| a.contains("supervised")) && supervised == "no" => {
-            Some("Type=notify waits for a word that a server with `supervised no` never sends".to_owned())
-        }
-        "forking" if daemonize == "no" && !unit.exec_start.iter().any(|a| a.contains("daemonize")) => Some(
-            "Type=forking waits for the first process to end, and with `daemonize no` it never does"
-                .to_owned(),
-        ),
-        _ => None,
+    if never_reports(case, unit) {
+        return Some(
+            "Type=notify waits for a word that a server with `supervised no` never sends".to_owned(),
+        );
     }
+    never_leaves(case, unit).then(|| {
+        "Type=forking waits for the first process to end, and with `daemonize no` it never does".to_owned()
+    })
 }
 
 impl Cause for SupervisorKills {
