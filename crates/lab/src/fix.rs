@@ -37,6 +37,9 @@ pub struct Fix {
     /// Texts that must be in what fix prints.
     #[serde(default)]
     pub says: Vec<String>,
+    /// Starts nopong through it.
+    #[serde(default)]
+    pub wrap: Vec<String>,
     /// Where `nopong fix` is started.
     pub dir: Option<String>,
     /// A step after the fix, as at the next boot; the client must get its PONG after it too.
@@ -263,6 +266,7 @@ fn nopong_fix(lab: &Instance, fix: &Fix, environment: &[String]) -> Result<crate
     let mut argv: Vec<String> = ["timeout", "-k", "1", &limit, "env"].map(Into::into).into();
     argv.extend(fix.dir.iter().flat_map(|d| ["-C".to_owned(), d.clone()]));
     argv.extend(environment.iter().cloned());
+    argv.extend(fix.wrap.iter().cloned());
     argv.extend(["nopong", "fix", "--yes"].map(Into::into));
     argv.extend(fix.args.iter().map(|a| fill(a)));
     if !fix.target.is_empty() {

@@ -134,9 +134,10 @@ fn normal(text: &str) -> Result<String, NoPlan> {
     let most = if ip.is_ipv4() { 32 } else { 128 };
     match prefix.map(str::parse::<u8>) {
         None => Ok(ip.to_string()),
-        Some(Ok(0)) => Err(NoPlan::Refused(
-            "a rule for the whole world is not made: name the clients' network".to_owned(),
-        )),
+        // No organisation has more: what is wider means the world, or half of it.
+        Some(Ok(p)) if p < if ip.is_ipv4() { 8 } else { 16 } => Err(NoPlan::Refused(format!(
+            "a rule for as much of the world as {text} is not made: name the clients' network"
+        ))),
         Some(Ok(p)) if p == most => Ok(ip.to_string()),
         Some(Ok(p)) if p < most => Ok(common::network(ip, p)),
         Some(_) => Err(bad()),
@@ -266,5 +267,8 @@ mod tests {
         assert_eq!(normal("10.1.2.3/32").ok().as_deref(), Some("10.1.2.3"));
         assert_eq!(normal("fd00::5").ok().as_deref(), Some("fd00::5"));
         assert!(normal("0.0.0.0/0").is_err() && normal("::/0").is_err() && normal("x").is_err());
+        assert!(
+            normal("128.0.0.0/1").is_err() && normal("10.0.0.0/8").is_ok() && normal("2000::/3").is_err()
+        );
     }
 }

@@ -59,6 +59,10 @@ impl Verb for Fix {
             return Err(elsewhere(&host.shell()));
         }
         let mut look = self.asked.look()?;
+        // Whoever names a network means those in it, though this host's own dial may pass.
+        if look.request.client.is_none() && look.request.client_far.is_none() {
+            look.request.client = self.allow.as_deref().and_then(first_host);
+        }
         // Files of another machine are not corrected from here.
         wish.place = look.request.client_far.is_none().then(|| look.place.clone());
         let target = &look.request.target;
@@ -218,6 +222,12 @@ impl Fix {
         let place = Place::default_for_user();
         let at = probe::server_place(request, seen.0.ask.local);
         let begun = place.lock().and_then(|lock| {
+            if let Some(cut) = Journal::open(&place, None).ok().filter(|j| j.receipt().closed.is_none()) {
+                let id = cut.id();
+                io::say(&format!(
+                    "an earlier fix was cut off in the middle: `nopong undo {id}` puts it back"
+                ));
+            }
             let mut journal = Journal::create(&place, &seen.0.ask.url, &plan.cause, at)?;
             if let Err(fault) = work.arm(&journal, &plan) {
                 journal.close("undone")?;
@@ -385,6 +395,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Obstacles removed one behind the other; a chain of bind, protected mode and firewall has three.
 const ROUNDS: usize = 4;
 
+/// A host of the network: the one after its own address, which stands for the network.
+fn first_host(text: &str) -> Option<std::net::IpAddr> {
+    let (address, prefix) = text.split_once('/').unwrap_or((text, "128"));
+    let (ip, prefix) = (address.parse().ok()?, prefix.parse().ok()?);
+    let base: std::net::IpAddr = crate::cause::common::network(ip, prefix).split('/').next()?.parse().ok()?;
+    match base {
+        std::net::IpAddr::V4(v4) if prefix < 31 => Some(std::net::Ipv4Addr::from(u32::from(v4) + 1).into()),
+        std::net::IpAddr::V6(v6) if prefix < 127 => Some(std::net::Ipv6Addr::from(u128::from(v6) + 1).into()),
+        _ => Some(ip),
+    }
+}
+
 /// `10.0.0.5`, `10.0.0.0/24`, `fd00::/64`; not the whole world.
 fn network(text: &str) -> Result<(), String> {
     let (address, prefix) = text.split_once('/').map_or((text, None), |(a, p)| (a, Some(p)));
@@ -431,4 +453,20 @@ pub(super) fn roll_back(journal: &mut Journal, how: &str) -> apply::Undone {
         drop(journal.close(how));
     }
     undone
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_host;
+
+    #[test]
+    fn the_first_of_a_network() {
+        let of = |text: &str| first_host(text).map(|ip| ip.to_string());
+        assert_eq!(of("10.1.2.3/24").as_deref(), Some("10.1.2.1"));
+        assert_eq!(of("10.1.2.3").as_deref(), Some("10.1.2.3"));
+        assert_eq!(of("10.1.2.3/32").as_deref(), Some("10.1.2.3"));
+        assert_eq!(of("fd00::9/64").as_deref(), Some("fd00::1"));
+        assert_eq!(of("fd00::9").as_deref(), Some("fd00::9"));
+        assert_eq!(of("x/8"), None);
+    }
 }
