@@ -123,7 +123,7 @@ impl Verdict {
         let mut rules = Rules::default();
         for name in &self.ruleset {
             let label = if name == "-" { "standard input" } else { name.as_str() };
-            let said = utf8(label, fetch(name, label)?)?;
+            let said = decoded(label, &fetch(name, label)?)?;
             let ruleset = packet_verdict::parse(label, &said)
                 .map_err(|e| Fail::usage(text::shown_str(&e.to_string(), 1000)))?;
             rules.read.push(ruleset);
@@ -149,12 +149,15 @@ fn fetch(name: &str, label: &str) -> Result<Vec<u8>, Fail> {
     }
 }
 
-fn utf8(label: &str, bytes: Vec<u8>) -> Result<String, Fail> {
-    String::from_utf8(bytes).map_err(|e| {
-        let good = e.utf8_error().valid_up_to();
-        let line = e.as_bytes()[..good].iter().filter(|b| **b == b'\n').count() + 1;
-        Fail::usage(format!("{}: line {line}: not UTF-8 text", text::shown_str(label, 300)))
-    })
+/// A comment in another encoding changes no verdict; a text of 16-bit characters is none of these listings.
+fn decoded(label: &str, bytes: &[u8]) -> Result<String, Fail> {
+    match bytes.iter().position(|b| *b == 0) {
+        None => Ok(String::from_utf8_lossy(bytes).into_owned()),
+        Some(at) => {
+            let line = bytes[..at].iter().filter(|b| **b == b'\n').count() + 1;
+            Err(Fail::usage(format!("{}: line {line}: not UTF-8 text", text::shown_str(label, 300))))
+        }
+    }
 }
 
 fn interface(option: &str, name: &str) -> Result<String, Fail> {

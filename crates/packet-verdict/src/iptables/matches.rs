@@ -45,7 +45,10 @@ pub(super) fn rule(words: &mut Words, v6: bool) -> Result<Rule, String> {
                 words.arg(&word)?;
                 words.arg(&word)?;
             }
-            option => build.option(option, negate, words)?,
+            option => {
+                let negate = negate != words.inner_negation();
+                build.option(option, negate, words)?;
+            }
         }
         negate = false;
     }
@@ -275,7 +278,7 @@ impl Build {
             "-6" | "--ipv6" if !self.v6 => self.conds.push(Cond::Never),
             "-4" | "--ipv4" | "-6" | "--ipv6" => {}
             _ if self.unlikely(option, negate, words)? => {}
-            "--match-set" => {
+            "--match-set" | "--set" if option != "--set" || self.module() == "set" => {
                 let (name, dirs) = (arg(words)?, arg(words)?);
                 let key = dirs.split(',').map(|d| d.trim().to_owned()).collect::<Vec<_>>();
                 self.ipset(&name, &key, negate);
@@ -522,6 +525,10 @@ impl Build {
 
     /// Ports of a protocol that the packet does not carry were excluded by its `-p`.
     fn port(&mut self, field: Field, text: &str, negate: bool) -> Result<(), String> {
+        // iptables takes `-m multiport --dport 80,443` too.
+        if text.contains(',') {
+            return self.ports(&[field], text, negate);
+        }
         let (lo, hi) = port_range(text)?;
         self.push(Cond::Cmp(Expr::Field(field), Op::Eq, Expr::Range(lo, hi)), negate);
         Ok(())

@@ -14,7 +14,10 @@ struct Options(Vec<(String, Vec<String>)>);
 impl Options {
     fn read(words: &mut Words) -> Self {
         let mut out: Vec<(String, Vec<String>)> = Vec::new();
-        while let Some(word) = words.next() {
+        // A match of a rule written by hand may stand behind the target.
+        while !words.at_match()
+            && let Some(word) = words.next()
+        {
             match out.last_mut() {
                 Some((_, args)) if !word.starts_with("--") => args.push(word),
                 _ => out.push((word, Vec::new())),
@@ -32,7 +35,7 @@ impl Options {
     }
 }
 
-/// Everything behind the target belongs to it: iptables-save writes the matches before it.
+/// What stands behind the target belongs to it, up to the next short option.
 pub(super) fn target(name: &str, goto: bool, words: &mut Words, v6: bool) -> Result<Vec<Stmt>, String> {
     if goto {
         return Ok(vec![Stmt::Do(Action::Goto(name.to_owned()))]);
@@ -49,10 +52,15 @@ pub(super) fn target(name: &str, goto: bool, words: &mut Words, v6: bool) -> Res
     let options = Options::read(words);
     Ok(match name {
         "REJECT" => vec![Stmt::Reject(Some(reject(options.get("--reject-with"), v6)?))],
-        "DNAT" => dnat(options.get("--to-destination").ok_or("DNAT without --to-destination")?)?,
+        "DNAT" => dnat(
+            options.get("--to-destination").or(options.get("--to")).ok_or("DNAT without --to-destination")?,
+        )?,
         "REDIRECT" => {
-            let port =
-                options.get("--to-ports").or_else(|| options.get("--to-port")).map(port).transpose()?;
+            let port = ["--to-ports", "--to-port", "--to"]
+                .iter()
+                .find_map(|o| options.get(o))
+                .map(port)
+                .transpose()?;
             vec![tcp_only(), Stmt::Redirect { port }]
         }
         "SNAT" | "MASQUERADE" => vec![Stmt::Snat],

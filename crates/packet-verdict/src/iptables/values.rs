@@ -26,6 +26,9 @@ pub(super) fn rate_per_second(text: &str) -> Option<f64> {
     Some(digits.parse::<f64>().ok()? * unit / seconds)
 }
 
+/// Reserved (RFC 3692): no packet carries it.
+const OTHER_PROTOCOL: u128 = 255;
+
 pub(super) fn protocol(text: &str) -> Result<u128, String> {
     let lower = text.to_ascii_lowercase();
     if lower == "all" || lower == "ip" {
@@ -34,6 +37,8 @@ pub(super) fn protocol(text: &str) -> Result<u128, String> {
     let named = PROTOCOLS.iter().find(|(name, _)| *name == lower).map(|(_, n)| *n);
     named
         .or_else(|| lower.parse::<u8>().ok().map(u128::from))
+        // A name out of /etc/protocols that is not above: whatever its number, it is not TCP's.
+        .or_else(|| lower.starts_with(|c: char| c.is_ascii_alphabetic()).then_some(OTHER_PROTOCOL))
         .ok_or(format!("the protocol `{text}` is not known"))
 }
 

@@ -46,6 +46,19 @@ impl Words {
         self.words.get(self.at).map(String::as_str)
     }
 
+    /// Whether a match begins here: `!`, or an option of one letter.
+    pub(super) fn at_match(&self) -> bool {
+        self.peek().is_some_and(|w| w == "!" || (is_option(w) && !w.starts_with("--")))
+    }
+
+    /// `-s ! 10.0.0.0/8`, as iptables wrote before 1.4.3: takes the mark away.
+    pub(super) fn inner_negation(&mut self) -> bool {
+        let found =
+            self.peek() == Some("!") && self.words.get(self.at + 1).is_some_and(|w| !w.starts_with('-'));
+        self.at += usize::from(found);
+        found
+    }
+
     /// The argument of an option.
     pub(super) fn arg(&mut self, option: &str) -> Result<String, String> {
         self.next().ok_or_else(|| format!("`{option}` without its argument"))

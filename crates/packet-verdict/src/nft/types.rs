@@ -101,6 +101,7 @@ impl Type {
             Self::Mark | Self::Number | Self::Other => None,
         }
         .or_else(|| number(word))
+        .or_else(|| if self == Self::Proto { other_protocol(word) } else { None })
     }
 
     /// A constant as the range of numbers it stands for; `None` if it is not understood.
@@ -159,6 +160,13 @@ fn interface(word: &str) -> Option<(u128, u128)> {
         Some(prefix) => name_prefix(prefix),
         None => name_bits(word).map(|b| (b, b)),
     }
+}
+
+/// A name out of /etc/protocols: a number beyond those of protocols, of its own.
+fn other_protocol(word: &str) -> Option<(u128, u128)> {
+    let bytes = word.bytes().take(12);
+    let n = bytes.fold(1u128, |n, b| (n << 8) | u128::from(b));
+    word.starts_with(|c: char| c.is_ascii_alphabetic()).then_some((n, n))
 }
 
 fn number(word: &str) -> Option<(u128, u128)> {
