@@ -1,6 +1,6 @@
 //! Several rule sets as one: which tables to judge when two listings show the same ones.
 
-use crate::model::{Action, Cond, Expr, Field, Kind, Ruleset, SetRef, Stmt, Table};
+use crate::model::{Action, Cond, Expr, Field, Kind, Op, Ruleset, SetRef, Stmt, Table};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -34,6 +34,43 @@ pub(crate) fn for_judging(rulesets: &[Ruleset]) -> Vec<Cow<'_, Ruleset>> {
 pub(crate) fn translates(ruleset: &Ruleset) -> bool {
     let mut rules = ruleset.tables.iter().flat_map(|t| &t.chains).flat_map(|c| &c.rules);
     rules.any(|r| r.stmts.iter().any(|s| matches!(s, Stmt::Dnat { .. })))
+}
+
+/// The interface behind which the address is, as a rule has it that lets packets through to both (`-d 172.17.0.2 -o docker0
+/// -j ACCEPT`): for one who has no routes. Of several the narrowest prefix counts; `None` if those disagree.
+pub(crate) fn behind(rulesets: &[&Ruleset], addr: u128) -> Option<u128> {
+    let mut best: Option<(u128, Option<u128>)> = None;
+    let rules = rulesets.iter().flat_map(|r| &r.tables).flat_map(|t| &t.chains).flat_map(|c| &c.rules);
+    for rule in rules.filter(|r| matches!(r.stmts.last(), Some(Stmt::Do(Action::Accept)))) {
+        let (mut to, mut out) = (None, None);
+        for stmt in &rule.stmts {
+            let Stmt::If(Cond::Cmp(Expr::Field(field), Op::Eq, right)) = stmt else { continue };
+            match (field, right) {
+                (Field::Daddr | Field::DaddrV4 | Field::DaddrV6, Expr::Const(n)) => to = Some((*n, *n)),
+                (Field::Daddr | Field::DaddrV4 | Field::DaddrV6, Expr::Range(lo, hi)) => {
+                    to = Some((*lo, *hi));
+                }
+                (Field::OifName, Expr::Const(n)) => out = Some(*n),
+                _ => {}
+            }
+        }
+        let (Some((lo, hi)), Some(out)) = (to, out) else { continue };
+        // Half the world lies behind no bridge.
+        let widest = if hi <= u128::from(u32::MAX) { 0xffff } else { u128::from(u64::MAX) };
+        if !(lo..=hi).contains(&addr) || hi - lo > widest {
+            continue;
+        }
+        match &mut best {
+            Some((width, _)) if *width < hi - lo => {}
+            Some((width, at)) if *width == hi - lo => {
+                if *at != Some(out) {
+                    *at = None;
+                }
+            }
+            best => *best = Some((hi - lo, Some(out))),
+        }
+    }
+    best?.1
 }
 
 /// Every range of interface names that a rule asks for.

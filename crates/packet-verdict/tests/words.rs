@@ -81,6 +81,20 @@ fn several_listings_in_one_text() {
     assert_eq!(cut.line, 3);
 }
 
+/// What Docker saves tells which bridge the container is behind.
+#[test]
+fn a_published_port_judged_without_routes() {
+    let path =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/docker-iptables-save.txt");
+    let text = std::fs::read_to_string(path).expect("a fixture");
+    let ip = |s: &str| s.parse::<IpAddr>().expect("an address");
+    let mut packet = Packet::new(ip("192.0.2.9"), ip("192.0.2.5"), 6379);
+    packet.iif = Some("eth0".into());
+    let v = judge(&[parse("t", &text).expect("a listing")], &packet);
+    assert_ne!(v.outcome, Outcome::Undecided, "{}", v.because);
+    assert!(v.assumptions.iter().any(|a| a.contains("is behind docker0")), "{:?}", v.assumptions);
+}
+
 /// What people write into files for iptables-restore, and what older versions saved.
 #[test]
 fn iptables_by_hand() {

@@ -5,6 +5,7 @@
 
 mod matches;
 mod targets;
+mod unlikely;
 mod values;
 mod words;
 

@@ -4,8 +4,8 @@ use super::state::{CONNTRACK, Place, State};
 use super::walk::{At, End, Event, Exit, POLICY, PathId, Walker};
 use super::{Need, Outcome, Passed, RuleRef, Verdict, outcome_of};
 use crate::model::{Base, Family, HookPoint, Kind, Ruleset};
-use crate::packet::{CtState, Hook, Packet};
-use crate::value::{Value, name_bits};
+use crate::packet::{CtState, Hook, Packet, addr_bits};
+use crate::value::{Value, bits_name, name_bits};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Where the kernel calls all nat chains, whatever their own priority (NF_IP_PRI_NAT_DST, NF_IP_PRI_NAT_SRC).
@@ -64,7 +64,10 @@ impl<'a> Pipeline<'a> {
     }
 
     fn through(&mut self) -> Vec<Final> {
-        let start = State::start(self.packet, self.oif);
+        let mut start = State::start(self.packet, self.oif);
+        if self.packet.hook == Hook::Forward {
+            self.find_oif(&mut start, Some(self.packet.dst));
+        }
         let mut finals = Vec::new();
         let live = vec![(start, 0 as PathId)];
         if self.packet.hook == Hook::Output {
@@ -254,7 +257,16 @@ impl<'a> Pipeline<'a> {
         Some(false)
     }
 
-    fn find_oif(&self, state: &mut State, target: Option<IpAddr>) {
+    fn find_oif(&mut self, state: &mut State, target: Option<IpAddr>) {
+        if self.packet.routes.is_empty()
+            && self.packet.oif.is_none()
+            && let Some(target) = target
+            && let Some(bits) = crate::combine::behind(self.rulesets, addr_bits(target))
+        {
+            state.oif = Value::Known(bits);
+            self.assume(format!("{target} is behind {}, as a rule has it", bits_name(bits)));
+            return;
+        }
         if !matches!(self.oif, Value::Known(_))
             && let Some(bits) = target.and_then(|t| self.packet.route_dev(t)).and_then(name_bits)
         {

@@ -291,6 +291,14 @@ impl<'a> Walker<'a> {
                         continue;
                     }
                     let daddr = redirect_addr(self.packet, place, &state);
+                    let daddr = match (&self.packet.local, daddr) {
+                        (None, Value::Range(..)) => {
+                            let says = "the address dialled is the first one of its interface";
+                            self.assumed.borrow_mut().insert(says.to_owned());
+                            state.daddr
+                        }
+                        (_, known) => known,
+                    };
                     state.dnat |= daddr != state.daddr || dport != state.dport;
                     state.dst_done = true;
                     state.redirected = true;

@@ -1,0 +1,102 @@
+//! Matches that a SYN hardly finds, or hardly misses: texts, quotas, counts of a connection that has just begun.
+
+use super::matches::Build;
+use super::values::num;
+use super::words::Words;
+use crate::model::{Cond, Expr, Field, Op};
+
+impl Build {
+    /// Matches that a SYN hardly finds, or hardly misses.
+    pub(super) fn unlikely(&mut self, option: &str, negate: bool, words: &mut Words) -> Result<bool, String> {
+        match (self.module(), option) {
+            ("string", "--string" | "--hex-string") => {
+                let text = words.arg(option)?;
+                self.doubted = true;
+                // The search goes over the headers too: a short text may be found there by chance.
+                let long = option == "--string" && text.len() > 3 || text.len() > 16;
+                let syn =
+                    if long { Some(Cond::Assumed(false, "a SYN carries no text".into())) } else { None };
+                self.push_unless_syn(syn, "the text that the packet carries", negate);
+            }
+            ("string", _) => words.skip_args(),
+            ("connbytes", "--connbytes") => {
+                let text = words.arg(option)?;
+                let least = text.split(':').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+                self.doubted = true;
+                // Of a connection that has just begun there is one packet of less than 200 bytes.
+                let syn = (least > 200).then_some(Cond::Never);
+                self.push_unless_syn(syn, "the bytes of the connection so far", negate);
+            }
+            ("connbytes", "--connbytes-dir" | "--connbytes-mode") => words.skip_args(),
+            ("quota", "--quota") => {
+                let text = words.arg(option)?;
+                self.doubted = true;
+                self.conds.push(match text.parse::<u64>() {
+                    Ok(0) if !negate => Cond::Never,
+                    Ok(n) if n > 200 => {
+                        Cond::Assumed(!negate, format!("the quota of {n} bytes is not used up"))
+                    }
+                    _ => Cond::Unknown("a quota".into()),
+                });
+            }
+            (
+                "ttl" | "hl",
+                "--ttl-eq" | "--ttl-lt" | "--ttl-gt" | "--hl-eq" | "--hl-lt" | "--hl-gt" | "--ttl" | "--hl",
+            ) => {
+                let op = if option.ends_with("lt") {
+                    Op::Lt
+                } else if option.ends_with("gt") {
+                    Op::Gt
+                } else {
+                    Op::Eq
+                };
+                let number = Expr::Const(num(&words.arg(option)?)?);
+                self.push(Cond::Cmp(Expr::Field(Field::Ttl), op, number), negate);
+            }
+            // The whole day; the other end has its own say.
+            ("time", "--timestart") if matches!(words.peek(), Some("00:00" | "00:00:00")) => {
+                words.skip_args();
+            }
+            ("time", "--timestop") if words.peek() == Some("23:59:59") => words.skip_args(),
+            // What iptables-save writes where no end was given.
+            ("time", "--datestop") if words.peek().is_some_and(|w| w.starts_with("2038-01-19T")) => {
+                words.skip_args();
+            }
+            // Two ports of one bridge: a packet that is routed, or for this host, did not pass so (physdev_mt).
+            ("physdev", "--physdev-is-bridged") => {
+                self.doubted = true;
+                self.conds.push(Cond::Assumed(negate, "the packet is routed, not bridged".into()));
+            }
+            // The connection itself counts (connlimit_mt).
+            ("connlimit", "--connlimit-above" | "--connlimit-upto") => {
+                let none = words.arg(option)? == "0";
+                self.doubted = true;
+                match (none, (option == "--connlimit-upto") != negate) {
+                    (true, true) => self.conds.push(Cond::Never),
+                    (true, false) => {}
+                    (false, _) => self.conds.push(Cond::Unknown("the number of connections".into())),
+                }
+            }
+            ("connlimit", "--connlimit-mask" | "--connlimit-saddr" | "--connlimit-daddr") => {
+                words.skip_args();
+            }
+            ("set", "--update-counters" | "--update-subcounters") => {}
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// A match on what only later packets have: `syn` for the first one, where it is known, and unknown for the others.
+    fn push_unless_syn(&mut self, syn: Option<Cond>, what: &str, negate: bool) {
+        let unknown = Cond::Unknown(what.to_owned());
+        let cond = match syn {
+            Some(syn) => {
+                let flag = Expr::And(Box::new(Expr::Field(Field::TcpFlags)), Box::new(Expr::Const(0x12)));
+                let later = Cond::Cmp(flag, Op::Ne, Expr::Const(2));
+                Cond::Any(vec![syn, Cond::All(vec![later, unknown])])
+            }
+            None => unknown,
+        };
+        self.push(cond, negate);
+    }
+}
