@@ -46,6 +46,7 @@ const CHAINS: &[(&str, &str)] = &[
 /// nft tables' names and their makers.
 const TABLES: &[(&str, &str)] = &[
     ("firewalld", "firewalld"),
+    (FIREWALLD_CLOSED, "firewalld"),
     ("f2b-table", "fail2ban"),
     ("crowdsec", "crowdsec"),
     ("crowdsec6", "crowdsec"),
@@ -60,17 +61,43 @@ const TABLES: &[(&str, &str)] = &[
     ("tailscale", "tailscale"),
 ];
 
+/// The table by which firewalld closes everything (its core/nftables.py, TABLE_NAME_POLICY).
+const FIREWALLD_CLOSED: &str = "firewalld_policy_drop";
+
 pub(crate) fn owner(table: &Table, chain: &Chain, rule: usize) -> Option<Owner> {
     let by_table = TABLES.iter().find(|(name, _)| *name == table.name).map(|(_, owner)| *owner);
     let by_chain = CHAINS.iter().find(|(start, _)| chain.name.starts_with(start)).map(|(_, owner)| *owner);
     let name = by_table.or(by_chain).or_else(|| zone_chain(table, chain))?;
     let part = match name {
         "ufw" => ufw_part(table, chain, rule),
-        "firewalld" => zone(&chain.name).map(|z| format!("zone {z}")),
+        "firewalld" => firewalld_part(table, chain, rule),
         "docker" | "kubernetes" | "fail2ban" if by_chain.is_some() => Some(chain.name.clone()),
         _ => None,
     };
     Some(Owner { name, part })
+}
+
+fn firewalld_part(table: &Table, chain: &Chain, rule: usize) -> Option<String> {
+    if table.name == FIREWALLD_CLOSED {
+        let panic = chain.name.starts_with("raw_");
+        return Some(if panic { "panic mode" } else { "closed while it loads its rules" }.into());
+    }
+    if let Some(policy) = policy(&chain.name) {
+        return Some(format!("policy {policy}"));
+    }
+    let named = zone(&chain.name).or_else(|| {
+        // Since 1.1 a zone's target stands behind the jump to the zone's chain.
+        let before = chain.rules.get(..rule).filter(|_| chain.name.ends_with("_POLICIES"))?;
+        before.iter().rev().find_map(|r| zone(called(&r.text)?))
+    });
+    named.map(|z| format!("zone {z}"))
+}
+
+/// The chain that a rule calls.
+fn called(text: &str) -> Option<&str> {
+    let mut words = text.split_whitespace();
+    words.find(|w| matches!(*w, "jump" | "goto" | "-j" | "-g"))?;
+    words.next()
 }
 
 /// firewalld with its iptables back-end has no table of its own, but its chains are unmistakable.
@@ -78,6 +105,16 @@ fn zone_chain(table: &Table, chain: &Chain) -> Option<&'static str> {
     (table.by_name.contains_key("INPUT_ZONES")
         && (zone(&chain.name).is_some() || chain.name.ends_with("_ZONES")))
     .then_some("firewalld")
+}
+
+/// The policy in a chain's name: `filter_IN_policy_guard_deny`.
+fn policy(chain: &str) -> Option<&str> {
+    let name = chain.split_once("_policy_")?.1;
+    let name = ["_allow", "_deny", "_log", "_pre", "_post"]
+        .iter()
+        .find_map(|e| name.strip_suffix(e))
+        .unwrap_or(name);
+    (!name.is_empty()).then_some(name)
 }
 
 /// The zone in a chain's name: `filter_IN_public_allow`, `IN_public_deny`, `nat_PRE_home`.

@@ -168,3 +168,27 @@ fn a_published_port_is_forwarded_and_docker_user_comes_first() {
     inside.oif = Some("docker0".into());
     assert_eq!(judge(&docker, &inside).outcome, Outcome::Drop);
 }
+
+/// firewalld 2.3: the target of a zone stands behind the jumps to the zone's policies and to the zone.
+#[test]
+fn firewalld_names_the_zone_whose_target_it_is_and_policies() {
+    let listing = r#"{"nftables": [
+        {"table": {"family": "inet", "name": "firewalld", "handle": 1}},
+        {"chain": {"family": "inet", "table": "firewalld", "name": "filter_INPUT", "handle": 1, "type": "filter", "hook": "input", "prio": 10, "policy": "accept"}},
+        {"chain": {"family": "inet", "table": "firewalld", "name": "filter_INPUT_POLICIES", "handle": 2}},
+        {"chain": {"family": "inet", "table": "firewalld", "name": "filter_IN_apps", "handle": 3}},
+        {"chain": {"family": "inet", "table": "firewalld", "name": "filter_IN_public", "handle": 4}},
+        {"chain": {"family": "inet", "table": "firewalld", "name": "filter_IN_policy_guard_deny", "handle": 5}},
+        {"rule": {"family": "inet", "table": "firewalld", "chain": "filter_INPUT", "handle": 10, "expr": [{"jump": {"target": "filter_INPUT_POLICIES"}}]}},
+        {"rule": {"family": "inet", "table": "firewalld", "chain": "filter_INPUT_POLICIES", "handle": 11, "expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "10.0.0.9"}}, {"jump": {"target": "filter_IN_apps"}}]}},
+        {"rule": {"family": "inet", "table": "firewalld", "chain": "filter_INPUT_POLICIES", "handle": 12, "expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "10.0.0.9"}}, {"drop": null}]}},
+        {"rule": {"family": "inet", "table": "firewalld", "chain": "filter_INPUT_POLICIES", "handle": 13, "expr": [{"jump": {"target": "filter_IN_policy_guard_deny"}}]}},
+        {"rule": {"family": "inet", "table": "firewalld", "chain": "filter_INPUT_POLICIES", "handle": 14, "expr": [{"jump": {"target": "filter_IN_public"}}]}},
+        {"rule": {"family": "inet", "table": "firewalld", "chain": "filter_INPUT_POLICIES", "handle": 15, "expr": [{"reject": {"type": "icmpx", "expr": "admin-prohibited"}}]}},
+        {"rule": {"family": "inet", "table": "firewalld", "chain": "filter_IN_policy_guard_deny", "handle": 16, "expr": [{"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 7000}}, {"drop": null}]}}]}"#;
+    let rules = [parse("nft", listing).expect("a listing")];
+    let whose = |src: &str, port| owner(&judge(&rules, &packet(src, port)));
+    assert_eq!(whose("10.0.0.9", 6379), "firewalld, zone apps");
+    assert_eq!(whose("10.0.0.7", 6379), "firewalld, zone public");
+    assert_eq!(whose("10.0.0.7", 7000), "firewalld, policy guard");
+}

@@ -155,6 +155,14 @@ fn action(case: &Case<'_>, verdict: &Verdict, source: String, port: u16) -> Resu
             }
             Ok(Action::Ufw(rule))
         }
+        // A zone's rule does not help against either.
+        Some(owner)
+            if owner.starts_with("firewalld, policy")
+                || owner.starts_with("firewalld, panic")
+                || owner.starts_with("firewalld, closed") =>
+        {
+            Err(NoPlan::Advice(None))
+        }
         Some(owner) if owner.starts_with("firewalld") => {
             let zone = match zone(owner, verdict) {
                 Some(zone) => zone,

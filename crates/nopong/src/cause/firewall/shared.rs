@@ -99,10 +99,20 @@ pub(super) fn speaks_against(
     }
 }
 
+/// The rule is one of those that firewalld asks before the zone's own ports and services.
+fn denied_in_zone(verdict: &Verdict) -> bool {
+    verdict.chain.as_deref().is_some_and(|c| c.ends_with("_deny") || c.ends_with("_pre"))
+}
+
 /// What of firewalld's zone is missing, and whether its permanent configuration has it.
 pub(super) fn zone_lacks(case: &Case<'_>, verdict: &Verdict) -> Option<Reason> {
     let zone = verdict.owner.as_deref()?.strip_prefix("firewalld, zone ")?;
     let port = case.ask.port;
+    if denied_in_zone(verdict) {
+        let says =
+            format!("a rich rule of firewalld, zone {zone} stops it before the zone's ports are asked");
+        return Some(Reason::strong("firewall", says));
+    }
     let saved = case.server.firewall.get()?.permanent.as_ref().filter(|p| p.zone == zone);
     let says = match saved {
         Some(Permanent { by: Some(by), file, .. }) => format!(
@@ -131,8 +141,10 @@ pub(super) fn allow(case: &Case<'_>, verdict: Option<&Verdict>) -> Fix {
     let on = if case.server_seen() { "" } else { "on the Redis host: " };
     let fix = Fix::new(Risk::Ask, format!("{on}admit {source} to port {port}, and nobody else"));
     let family = if v6 { "ipv6" } else { "ipv4" };
+    // Rules with a negative priority come before those without (firewalld.richlanguage(5)).
+    let first = if verdict.is_some_and(denied_in_zone) { "priority=\"-32768\" " } else { "" };
     let rich = format!(
-        "rule family=\"{family}\" source address=\"{source}\" port port=\"{port}\" protocol=\"tcp\" accept"
+        "rule {first}family=\"{family}\" source address=\"{source}\" port port=\"{port}\" protocol=\"tcp\" accept"
     );
     if owner.starts_with("ufw") {
         return fix
@@ -141,6 +153,28 @@ pub(super) fn allow(case: &Case<'_>, verdict: Option<&Verdict>) -> Fix {
                 format!("ufw prepend allow proto tcp from {source} to any port {port}"),
             )
             .run("see it", "ufw status numbered");
+    }
+    if let Some(policy) = owner.strip_prefix("firewalld, policy ") {
+        let policy = sh(policy);
+        let first = format!(
+            "rule priority=\"-32768\" {}",
+            rich.trim_start_matches("rule ").trim_start_matches(first)
+        );
+        return fix
+            .run("what the policy says", format!("firewall-cmd --info-policy={policy}"))
+            .run("for now", format!("firewall-cmd --policy={policy} --add-rich-rule='{first}'"))
+            .run(
+                "and after a reload or restart",
+                format!("firewall-cmd --permanent --policy={policy} --add-rich-rule='{first}'"),
+            );
+    }
+    if owner == "firewalld, panic mode" {
+        return Fix::new(
+            Risk::Advice,
+            "firewalld is in panic mode, which drops everything: ask who switched it on, and why",
+        )
+        .run("see it", "firewall-cmd --query-panic")
+        .run("end it", "firewall-cmd --panic-off");
     }
     if owner.starts_with("firewalld") {
         let zone = owner.split_once("zone ").map(|(_, z)| z.trim()).filter(|z| !z.is_empty());

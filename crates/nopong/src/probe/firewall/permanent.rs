@@ -1,6 +1,7 @@
 //! What firewalld would do after its next reload: the zone's file, of which the kernel's rules tell nothing.
 //!
-//! Zones and services are XML (firewalld.zone(5), firewalld.service(5)); those in /etc take the place of those in /usr/lib.
+//! Zones and services are XML (firewalld.zone(5), firewalld.service(5)); those in /etc take the place of those in /usr/lib. A directory
+//! of a zone's name with files in it takes the place of both (firewalld's core/fw.py, combined zones).
 
 use crate::evidence::server::{Permanent, Verdict};
 use crate::sys;
@@ -9,6 +10,8 @@ use std::net::IpAddr;
 
 /// Where the administrator's files are, then the distribution's.
 const ROOTS: [&str; 2] = ["/etc/firewalld", "/usr/lib/firewalld"];
+/// Files of one zone's directory.
+const PARTS: usize = 200;
 /// Largest file taken; a zone is about 1 KiB.
 const LARGEST: usize = 256 << 10;
 
@@ -19,16 +22,33 @@ pub(super) fn look(verdicts: &[Verdict], port: u16) -> Option<Permanent> {
         .iter()
         .filter(|v| v.hook == "input" && !v.answer)
         .find_map(|v| Some((named(v)?, v.source.parse::<IpAddr>().ok())))?;
-    let (file, text) = read("zones", &zone)?;
+    let (file, text) = parts(&zone).or_else(|| read("zones", &zone))?;
     let service = |name: &str| read("services", name).is_some_and(|(_, text)| has_port(&text, port));
     Some(Permanent { by: admits(&text, port, source, &service), zone, file })
 }
 
+/// A name is part of a path here: firewalld's own are words.
+fn plain(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+}
+
+/// The files of a zone's own directory, together.
+fn parts(zone: &str) -> Option<(String, String)> {
+    let dir = plain(zone).then(|| format!("{}/zones/{zone}", ROOTS[0]))?;
+    let mut names: Vec<String> = sys::list(&dir, PARTS)
+        .ok()?
+        .into_iter()
+        .filter_map(|name| name.into_string().ok().filter(|n| n.ends_with(".xml")))
+        .collect();
+    names.sort_unstable();
+    let texts: Vec<String> =
+        names.iter().filter_map(|name| sys::read_text(format!("{dir}/{name}"), LARGEST).ok()).collect();
+    (!texts.is_empty()).then(|| (dir, texts.concat()))
+}
+
 fn read(kind: &str, name: &str) -> Option<(String, String)> {
-    // A name is part of a path here: firewalld's own are words.
-    let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
     let paths = ROOTS.iter().map(|root| format!("{root}/{kind}/{name}.xml"));
-    paths.filter(|_| plain).find_map(|path| {
+    paths.filter(|_| plain(name)).find_map(|path| {
         let text = sys::read_text(&path, LARGEST).ok()?;
         Some((path, text))
     })
@@ -47,17 +67,35 @@ fn admits(zone: &str, port: u16, source: Option<IpAddr>, service: &dyn Fn(&str) 
     };
     let mut rest = String::new();
     let mut left = zone;
+    let (mut denied, mut accepted): (Option<i32>, Option<i32>) = (None, None);
     while let Some((before, rule)) = left.split_once("<rule") {
         let (rule, after) = rule.split_once("</rule>").unwrap_or((rule, ""));
         let from = elements(rule, "source").filter_map(|e| attribute(e, "address")).next();
         let fits = from.is_none_or(|net| source.is_some_and(|ip| within(net, ip)));
-        if fits && rule.contains("<accept") && by(rule).is_some() {
-            return Some("a rich rule".to_owned());
+        // `<rule` is cut off: its attributes stand before the first `>`.
+        let priority = attribute(rule.split('>').next().unwrap_or_default(), "priority");
+        let priority = priority.and_then(|p| p.parse().ok()).unwrap_or(0);
+        let whole = elements(rule, "port").next().is_none() && elements(rule, "service").next().is_none();
+        let least = |known: Option<i32>| Some(known.map_or(priority, |k| k.min(priority)));
+        if fits && rule.contains("<accept") && (by(rule).is_some() || (whole && from.is_some())) {
+            accepted = least(accepted);
+        } else if fits
+            && (rule.contains("<drop") || rule.contains("<reject"))
+            && (by(rule).is_some() || whole)
+        {
+            denied = least(denied);
         }
         rest.push_str(before);
         left = after;
     }
     rest.push_str(left);
+    // Of one priority what denies comes first (firewalld.richlanguage(5)); a zone's ports and services stand at 0.
+    if accepted.is_some_and(|a| denied.is_none_or(|d| a < d)) {
+        return Some("a rich rule".to_owned());
+    }
+    if denied.is_some_and(|d| d <= 0) {
+        return None;
+    }
     if elements(&rest, "zone").any(|e| attribute(e, "target") == Some("ACCEPT")) {
         return Some("its target ACCEPT".to_owned());
     }
@@ -123,6 +161,14 @@ mod tests {
         assert_eq!(by(26379, "192.0.2.1".parse().ok()), None);
         assert_eq!(by(6400, client), None);
         assert_eq!(by(9999, client), None);
+        let guarded = ZONE.replace(
+            "</zone>",
+            "<rule priority=\"-5\" family=\"ipv4\"><source address=\"10.1.0.0/16\"/><drop/></rule></zone>",
+        );
+        assert_eq!(admits(&guarded, 7005, client, &|_| false), None);
+        assert_eq!(admits(&guarded, 26379, client, &|_| false), None);
+        let other = "10.2.0.1".parse().ok();
+        assert_eq!(admits(&guarded, 7005, other, &|_| false).as_deref(), Some("port 7005"));
         assert_eq!(
             admits("<zone target=\"ACCEPT\"/>", 1, None, &|_| false).as_deref(),
             Some("its target ACCEPT")
