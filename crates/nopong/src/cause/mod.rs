@@ -26,6 +26,7 @@ pub mod security;
 pub(crate) mod testing;
 pub mod tls;
 pub mod topology;
+pub(crate) mod unit_filter;
 pub(crate) mod way_back;
 
 /// The contract's categories.

@@ -32,6 +32,15 @@ pub(super) fn next(case: &Case<'_>, causes: &[Finding]) -> Vec<Next> {
     };
     let rights = of(|why| matches!(why, Why::NotPermitted { .. }));
     let absent = of(|why| matches!(why, Why::Missing { .. }));
+    let own = crate::cause::common::own_input(case).filter(|v| v.verdict == "undecided" && !case.ask.trace);
+    if let Some(verdict) = own {
+        let says = format!("have the kernel follow a SYN through the rules of nftables: {}", verdict.because);
+        let there = case.file.server_far().map(|p| format!(" --server {}", sh(&p.asked))).unwrap_or_default();
+        proposals.push((
+            stake("firewall"),
+            Next { says, command: format!("nopong --trace{there} {}", sh(&target)) },
+        ));
+    }
     for item in case.items() {
         let worth = stake(item.id);
         if worth <= 0.0 || item.state == "seen" || item.state == "not-applicable" {

@@ -59,8 +59,8 @@ pub fn of_client(file: &CaseFile) -> Seen<Firewall> {
 }
 
 /// What the Redis host's rules do with the dial, and with a client of another host. `before` are the rules as they were
-/// before a client of another host dialled: its SYN may have moved a counter.
-pub fn of_server(file: &CaseFile, before: Option<&Before>) -> Seen<Firewall> {
+/// before a client of another host dialled: its SYN may have moved a counter. `rules` are those that were read beside the dial, if any.
+pub fn of_server(file: &CaseFile, before: Option<&Before>, rules: Option<Rules>) -> Seen<Firewall> {
     if file.ask.unix.is_some() {
         return Seen::not_applicable("the target is a unix socket");
     }
@@ -83,7 +83,9 @@ pub fn of_server(file: &CaseFile, before: Option<&Before>) -> Seen<Firewall> {
     if asked.is_empty() {
         return Seen::not_applicable("this host has no address that a client could dial");
     }
-    super::timed(BY_HAND, || look_since(&asked, before, &sources, file.ask.trace))
+    super::timed(BY_HAND, || {
+        look_since(&asked, before, &sources, &rules.unwrap_or_else(read), file.ask.trace)
+    })
 }
 
 /// What was there before a client of another host dialled, and what the kernel told meanwhile.
@@ -97,7 +99,7 @@ pub struct Before {
 
 /// Reads the rules and judges each connection; follows a SYN through them where that is asked for.
 pub fn look(asked: &[Asked], trace: bool) -> Result<Firewall, Why> {
-    look_since(asked, None, &[], trace)
+    look_since(asked, None, &[], &read(), trace)
 }
 
 /// `sources` have sent a SYN since `before`.
@@ -105,10 +107,10 @@ fn look_since(
     asked: &[Asked],
     before: Option<&Before>,
     sources: &[IpAddr],
+    rules: &Rules,
     trace: bool,
 ) -> Result<Firewall, Why> {
     let host = Host::read();
-    let rules = read();
     if rules.read.is_empty()
         && let Some((_, why)) = rules.unread.first()
     {
@@ -120,12 +122,12 @@ fn look_since(
             managers.push(owner.to_owned());
         }
     }
-    let mut verdicts: Vec<Verdict> = asked.iter().map(|a| verdict(&rules, &host, a)).collect();
+    let mut verdicts: Vec<Verdict> = asked.iter().map(|a| verdict(rules, &host, a)).collect();
     match before {
         // The client's own SYNs came between the two readings: nothing has to be sent for it.
         Some(before) => {
             let sent = |a: &Asked| sources.contains(&a.src);
-            for (asked, now) in asked.iter().zip(&mut verdicts).filter(|(a, v)| stops(v) && sent(a)) {
+            for (asked, now) in asked.iter().zip(&mut verdicts).filter(|(a, v)| counts(v) && sent(a)) {
                 now.moved = moved(&verdict(&before.rules, &host, asked), now);
             }
         }
@@ -133,11 +135,11 @@ fn look_since(
     }
     let untraced = match before.and_then(|b| b.traced.as_ref()) {
         Some(Ok(events)) => {
-            trace::apply(asked, &rules, &mut verdicts, events);
+            trace::apply(asked, rules, &mut verdicts, events);
             None
         }
         Some(Err(why)) => Some(why.to_string()),
-        None if trace && before.is_none() => trace::follow(asked, &rules, &host, &mut verdicts),
+        None if trace && before.is_none() => trace::follow(asked, rules, &host, &mut verdicts),
         None => None,
     };
     Ok(Firewall {
@@ -153,6 +155,11 @@ fn look_since(
 /// A rule that counts stops it.
 fn stops(v: &Verdict) -> bool {
     matches!(v.verdict.as_str(), "drop" | "reject") && v.packets.is_some()
+}
+
+/// The same, or the one that it hangs on.
+fn counts(v: &Verdict) -> bool {
+    stops(v) || (v.verdict == "undecided" && v.packets.is_some())
 }
 
 /// Sends one more SYN where a counting rule stops our own connection, lists again, and sees whether its counter moved.

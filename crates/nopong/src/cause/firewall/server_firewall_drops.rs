@@ -1,8 +1,10 @@
 //! The Redis host's own firewall drops the connection without an answer.
 
-use super::shared::{allow, never_came_in, reach, speaks_against, stopped_by, this_host, zone_lacks};
+use super::shared::{
+    allow, never_came_in, reach, speaks_against, stopped_by, this_host, undecided, zone_lacks,
+};
 use crate::cause::common::{meta, on_link, outside_input, own_input, own_output, redis_listeners, rule};
-use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage, way_back};
+use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage, unit_filter, way_back};
 use crate::diagnosis::{Case, Journey, Symptom};
 
 /// See the module.
@@ -69,8 +71,12 @@ fn on_server(case: &Case<'_>) -> Vec<Reason> {
             reasons.push(Reason::strong("syn", says));
         }
     }
+    let unit = unit_filter::reasons(case);
+    let by_unit = !unit.is_empty();
+    reasons.extend(unit);
     if let Some(verdict) = own_input(case) {
         match verdict.verdict.as_str() {
+            "accept" if by_unit => {}
             "drop" => {
                 let says = format!("dropped by the rule {}", rule(verdict));
                 reasons.extend(stopped_by(verdict, "firewall", says));
@@ -79,7 +85,7 @@ fn on_server(case: &Case<'_>) -> Vec<Reason> {
                 let says = format!("the rules here {} the connection: {}", verdict.verdict, verdict.because);
                 reasons.push(speaks_against(verdict, case.server.firewall.get(), "firewall", says));
             }
-            _ => reasons.push(Reason::weak("firewall", format!("not decided: {}", verdict.because))),
+            _ => reasons.push(undecided(verdict)),
         }
     }
     // A refusal drops the packet as well.
@@ -148,7 +154,12 @@ impl Cause for ServerFirewallDrops {
             Some(verdict) => {
                 format!("the firewall of {} drops the connection: {}", this_host(case), rule(verdict))
             }
-            None => META.title.to_owned(),
+            None => match unit_filter::stopping(case) {
+                Some(unit) => {
+                    format!("the filter of the unit {} drops the connection (IPAddressDeny=)", unit.name)
+                }
+                None => META.title.to_owned(),
+            },
         }
     }
 
@@ -166,6 +177,11 @@ impl Cause for ServerFirewallDrops {
             );
         }
         let verdict = own_input(case).filter(|v| v.verdict == "drop").or_else(|| outside_input(case));
+        if let Some(unit) =
+            unit_filter::stopping(case).filter(|_| own_input(case).is_none_or(|v| v.verdict != "drop"))
+        {
+            return Some(unit_filter::allow(unit, &crate::cause::common::source_or_blank(case)));
+        }
         let mut fix = allow(case, verdict);
         if !case.server_seen() {
             fix.risk = Risk::Advice;
@@ -174,6 +190,16 @@ impl Cause for ServerFirewallDrops {
     }
 
     fn latent(&self, case: &Case<'_>) -> Option<Latent> {
+        if let Some((client, unit)) = case.ask.client.and_then(|c| Some((c, unit_filter::denying(case, c)?)))
+        {
+            let says = unit_filter::says(unit, client);
+            return Some(Latent {
+                place: Place::Behind,
+                title: says.clone(),
+                reasons: vec![Reason::strong("unit", says)],
+                fix: Some(unit_filter::allow(unit, &client.to_string())),
+            });
+        }
         let verdict = outside_input(case).filter(|v| v.verdict == "drop")?;
         outside(case, verdict, "drops", self.fix(case))
     }

@@ -3,6 +3,7 @@
 use super::server_firewall_drops::outside;
 use super::shared::{
     allow, answered_by_icmp, foreign_rst, never_came_in, rejected, speaks_against, stopped_by, this_host,
+    undecided,
 };
 use crate::cause::common::{meta, outside_input, own_input, rule, sh};
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
@@ -71,7 +72,7 @@ fn on_server(case: &Case<'_>) -> Option<Vec<Reason>> {
             let says = format!("the rules here {} the connection: {}", verdict.verdict, verdict.because);
             vec![speaks_against(verdict, case.server.firewall.get(), "firewall", says)]
         }
-        _ => vec![Reason::weak("firewall", format!("not decided: {}", verdict.because))],
+        _ => vec![undecided(verdict)],
     })
 }
 

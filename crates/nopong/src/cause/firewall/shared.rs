@@ -83,6 +83,31 @@ pub(super) fn stopped_by(verdict: &Verdict, evidence: &'static str, says: String
     }
 }
 
+/// Rules that do not decide; the counter of the one that it hangs on may tell more.
+pub(super) fn undecided(verdict: &Verdict) -> Reason {
+    let says = format!("not decided: {}", verdict.because);
+    match (verdict.moved, exact(verdict)) {
+        (Some(true), true) => {
+            Reason::strong("firewall", format!("{says}; but that rule's counter moved by our own SYN"))
+        }
+        _ => Reason::weak("firewall", says),
+    }
+}
+
+/// The rule stops packets, and its counter counts those alone: iptables counts what matches the whole rule, nft what came as far
+/// as the word `counter`.
+fn exact(verdict: &Verdict) -> bool {
+    let Some(rule) = verdict.rule.as_deref() else { return false };
+    let stops = |words: &str| words.contains("drop") || words.contains("reject");
+    match rule.rsplit_once(" counter packets ") {
+        Some((_, after)) => {
+            // `N bytes N drop`, `N bytes N reject with tcp reset`
+            after.split_whitespace().nth(3).is_some_and(stops)
+        }
+        None => rule.contains("-j DROP") || rule.contains("-j REJECT"),
+    }
+}
+
 /// Rules that do something else than what the client saw. Not ruled out where rules were not read, or something was taken for
 /// granted.
 pub(super) fn speaks_against(

@@ -10,6 +10,9 @@ const LIMIT: Duration = Duration::from_secs(4);
 /// Largest listing taken.
 const LARGEST: usize = 64 << 20;
 
+/// Tables of iptables in nftables (iptables/nft.c of iptables 1.8).
+const XT_TABLES: [&str; 5] = ["filter", "nat", "mangle", "raw", "security"];
+
 /// The rules of this machine, as far as they could be read.
 #[derive(Debug, Clone, Default)]
 pub struct Rules {
@@ -40,8 +43,19 @@ pub fn read() -> Rules {
         }
         Ok(_) | Err(_) => {}
     }
-    let mut wanted: Vec<(&str, &[&str])> =
-        vec![("nft", &["-j", "list", "ruleset"]), ("iptables-save", &["-c"]), ("ip6tables-save", &["-c"])];
+    let mut wanted: Vec<(&str, &[&str])> = vec![("nft", &["-j", "list", "ruleset"])];
+    // iptables' own tools show their own tables, by whichever back-end; where none of these are, nft shows all.
+    let theirs = |family: &str| match &tables {
+        Ok(all) => all.iter().any(|t| t.family == family && XT_TABLES.contains(&t.name.as_str())),
+        Err(_) => true,
+    };
+    let without_nft = sys::program("nft").is_none();
+    if legacy_v4 || theirs("ip") || without_nft {
+        wanted.push(("iptables-save", &["-c"]));
+    }
+    if legacy_v6 || theirs("ip6") || without_nft {
+        wanted.push(("ip6tables-save", &["-c"]));
+    }
     if legacy_v4 {
         wanted.push(("iptables-legacy-save", &["-c"]));
     }
