@@ -132,6 +132,9 @@ pub(crate) struct Base {
     /// Devices of an ingress chain; empty when the listing does not say.
     pub(crate) devices: Vec<String>,
     pub(crate) packets: Option<u64>,
+    /// Where the text has the chain and its policy; 0 if not known.
+    pub(crate) line: u32,
+    pub(crate) column: u32,
 }
 
 #[derive(Debug, Clone)]

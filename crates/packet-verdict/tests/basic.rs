@@ -39,7 +39,7 @@ fn a_policy_is_a_rule_too() {
     assert_eq!(v.outcome, Outcome::Drop);
     let rule = v.rule.expect("the policy");
     assert!(rule.policy);
-    assert_eq!((rule.text.as_str(), rule.packets), ("-P INPUT DROP", Some(3)));
+    assert_eq!((rule.text.as_str(), rule.packets, rule.line), ("-P INPUT DROP", Some(3), 2));
 }
 
 #[test]

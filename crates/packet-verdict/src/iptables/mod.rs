@@ -176,6 +176,8 @@ impl Reader {
             accept,
             devices: Vec::new(),
             packets,
+            line: self.last,
+            column: 0,
         });
         if let Some(at) = table.by_name.get(name) {
             table.chains[*at].base = base;

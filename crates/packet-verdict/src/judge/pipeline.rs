@@ -502,6 +502,7 @@ pub(super) fn rule_ref(ruleset: &Ruleset, table: usize, chain: usize, rule: usiz
     } else if let Some(base) = &chain.base {
         out.policy = true;
         out.packets = base.packets;
+        (out.line, out.column) = (base.line, base.column);
         let word = if base.accept { "accept" } else { "drop" };
         out.text = match ruleset.kind {
             Kind::Nft => format!("policy {word}"),

@@ -68,7 +68,8 @@ fn objects(text: &str) -> Result<Vec<&RawValue>, Trouble> {
 fn words(error: &serde_json::Error) -> String {
     let says = error.to_string();
     // serde_json adds its own position, which is relative to the piece.
-    says.split(" at line ").next().unwrap_or(&says).to_owned()
+    let says = says.split(" at line ").next().unwrap_or(&says);
+    if says.starts_with("EOF") { "the text is cut off".into() } else { says.to_owned() }
 }
 
 fn number(n: usize) -> u32 {
@@ -142,7 +143,7 @@ impl Builder {
             }
             "chain" => {
                 let chain = self.chain(table, &name("name")?);
-                self.tables[table].chains[chain].base = base(body)?;
+                self.tables[table].chains[chain].base = base(body)?.map(|base| Base { line, column, ..base });
             }
             "rule" => {
                 let chain = self.chain(table, &name("chain")?);
@@ -323,6 +324,8 @@ fn base(body: &Json) -> Result<Option<Base>, String> {
         accept: body.get("policy").and_then(Json::as_str) != Some("drop"),
         devices,
         packets: None,
+        line: 0,
+        column: 0,
     }))
 }
 
