@@ -105,7 +105,7 @@ impl Says for client::Route {
                 format!("{} by {dev}, next hop {gateway}", self.to)
             }
             client::RouteOutcome::Via { dev, .. } => format!("{} by {dev}, on link", self.to),
-            client::RouteOutcome::Forbidden { kind } => format!("{}: a {kind} route", self.to),
+            client::RouteOutcome::Forbidden { kind } => format!("{}: a {kind} route or policy rule", self.to),
             client::RouteOutcome::None { errno } => format!("{}: no route ({errno})", self.to),
         }
     }

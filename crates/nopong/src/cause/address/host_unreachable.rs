@@ -38,7 +38,9 @@ fn no_route(case: &Case<'_>) -> Option<String> {
     let dialled = case.dialled();
     routes.iter().filter(|r| dialled.iter().any(|d| d.ip() == r.to)).find_map(|r| match &r.outcome {
         RouteOutcome::None { errno } => Some(format!("this machine has no route to {} ({errno})", r.to)),
-        RouteOutcome::Forbidden { kind } => Some(format!("this machine has a {kind} route for {}", r.to)),
+        RouteOutcome::Forbidden { kind } => {
+            Some(format!("this machine has a {kind} route or policy rule for {}", r.to))
+        }
         RouteOutcome::Via { .. } => None,
     })
 }
