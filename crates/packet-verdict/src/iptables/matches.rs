@@ -378,7 +378,7 @@ impl Build {
     }
 
     /// A match on the connection does not hold without one, negated or not (conntrack_mt).
-    fn push_tracked(&mut self, cond: Cond, negate: bool) {
+    pub(super) fn push_tracked(&mut self, cond: Cond, negate: bool) {
         let tracked = Cond::Cmp(Expr::Field(Field::CtDirection), Op::Ge, Expr::Const(0));
         let cond = if negate { Cond::Not(Box::new(cond)) } else { cond };
         self.conds.push(Cond::All(vec![tracked, cond]));

@@ -16,7 +16,7 @@ impl Build {
                 let long = option == "--string" && text.len() > 3 || text.len() > 16;
                 let syn =
                     if long { Some(Cond::Assumed(false, "a SYN carries no text".into())) } else { None };
-                self.push_unless_syn(syn, "the text that the packet carries", negate);
+                self.push(unless_syn(syn, "the text that the packet carries"), negate);
             }
             ("string", _) => words.skip_args(),
             ("connbytes", "--connbytes") => {
@@ -25,7 +25,7 @@ impl Build {
                 self.doubted = true;
                 // Of a connection that has just begun there is one packet of less than 200 bytes.
                 let syn = (least > 200).then_some(Cond::Never);
-                self.push_unless_syn(syn, "the bytes of the connection so far", negate);
+                self.push_tracked(unless_syn(syn, "the bytes of the connection so far"), negate);
             }
             ("connbytes", "--connbytes-dir" | "--connbytes-mode") => words.skip_args(),
             ("quota", "--quota") => {
@@ -85,18 +85,13 @@ impl Build {
         }
         Ok(true)
     }
+}
 
-    /// A match on what only later packets have: `syn` for the first one, where it is known, and unknown for the others.
-    fn push_unless_syn(&mut self, syn: Option<Cond>, what: &str, negate: bool) {
-        let unknown = Cond::Unknown(what.to_owned());
-        let cond = match syn {
-            Some(syn) => {
-                let flag = Expr::And(Box::new(Expr::Field(Field::TcpFlags)), Box::new(Expr::Const(0x12)));
-                let later = Cond::Cmp(flag, Op::Ne, Expr::Const(2));
-                Cond::Any(vec![syn, Cond::All(vec![later, unknown])])
-            }
-            None => unknown,
-        };
-        self.push(cond, negate);
-    }
+/// A match on what only later packets have: `syn` for the first one, where it is known, and unknown for the others.
+fn unless_syn(syn: Option<Cond>, what: &str) -> Cond {
+    let unknown = Cond::Unknown(what.to_owned());
+    let Some(syn) = syn else { return unknown };
+    let flag = Expr::And(Box::new(Expr::Field(Field::TcpFlags)), Box::new(Expr::Const(0x12)));
+    let later = Cond::Cmp(flag, Op::Ne, Expr::Const(2));
+    Cond::Any(vec![syn, Cond::All(vec![later, unknown])])
 }

@@ -23,6 +23,9 @@ pub(crate) fn tables(g: &mut Gen, tool: Tool) -> Vec<Table> {
         let mut mangle = table(tool, "mangle");
         let hook = if g.from == Host::Rules { "OUTPUT" } else { "PREROUTING" };
         let mut pre = chain(hook, Some("ACCEPT".into()));
+        if hook == "OUTPUT" {
+            pre.rules.push("-o lo -j ACCEPT".into());
+        }
         for _ in 0..=g.rng.below(3) {
             let rule = format!("{}{}", matches(g, 2, hook), mangle_target(g));
             pre.rules.push(rule);
