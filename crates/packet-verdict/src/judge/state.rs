@@ -151,7 +151,11 @@ impl State {
             Field::Uid => owner(packet.uid, place, packet),
             Field::Gid => owner(packet.gid, place, packet),
             Field::SaddrType => known(source_type(packet)),
-            Field::DaddrType => known(self.dest_type(packet)),
+            Field::DaddrType => match self.daddr {
+                Value::Known(_) => known(self.dest_type(packet)),
+                _ if self.to_us => known(rtn::LOCAL),
+                _ => Value::Range(rtn::UNICAST, rtn::LOCAL),
+            },
             Field::DaddrTypeOnIface => self.dest_type_on(place, packet),
             Field::ReversePath => known(packet.reverse_path.unwrap_or(true).into()),
             // PACKET_HOST: of one's own to another, too; over lo only multicast is marked as looped back.
@@ -220,6 +224,28 @@ impl State {
         Value::Bits(bits, known)
     }
 
+    /// Behind a translation: later chains of the same hook ask already where the new address lives.
+    pub(super) fn translated(&mut self, daddr: Value, dport: Value, packet: &Packet) {
+        self.dnat |= daddr != self.daddr || dport != self.dport;
+        self.dst_done = true;
+        (self.daddr, self.dport) = (daddr, dport);
+        // What this host sends is asked at the end, when the route is looked up again.
+        if packet.hook == Hook::Output {
+            return;
+        }
+        let address = match daddr {
+            Value::Known(bits) if packet.src.is_ipv4() => {
+                u32::try_from(bits).ok().map(|b| IpAddr::V4(b.into()))
+            }
+            Value::Known(bits) => Some(IpAddr::V6(bits.into())),
+            _ => None,
+        };
+        self.to_us = self.redirected
+            || address.is_some_and(|a| {
+                if a == packet.dst { packet.hook == Hook::Input } else { packet.has_local(a) }
+            });
+    }
+
     fn dest_type(&self, packet: &Packet) -> u128 {
         if self.to_us {
             rtn::LOCAL
@@ -232,8 +258,10 @@ impl State {
 
     /// An address of another interface of this host counts as unicast here.
     fn dest_type_on(&self, place: &Place, packet: &Packet) -> Value {
-        if !self.to_us {
-            return Value::Known(self.dest_type(packet));
+        match self.daddr {
+            _ if self.to_us => {}
+            Value::Known(_) => return Value::Known(self.dest_type(packet)),
+            _ => return Value::Range(rtn::UNICAST, rtn::LOCAL),
         }
         let device = packet.local.iter().flatten().find(|a| Value::Known(addr_bits(a.addr)) == self.daddr);
         match (device.and_then(|a| a.dev.as_deref()).and_then(name_bits), place.iif) {

@@ -277,9 +277,7 @@ impl<'a> Walker<'a> {
                         add_live(next, state, path);
                         continue;
                     }
-                    state.dnat |= daddr != state.daddr || dport != state.dport;
-                    state.dst_done = true;
-                    (state.daddr, state.dport) = (daddr, dport);
+                    state.translated(daddr, dport, self.packet);
                     let path = self.step(path, at, Event::Translated);
                     add_exit(exits, Exit { end: End::Accept, state, path });
                 }
@@ -299,10 +297,8 @@ impl<'a> Walker<'a> {
                         }
                         (_, known) => known,
                     };
-                    state.dnat |= daddr != state.daddr || dport != state.dport;
-                    state.dst_done = true;
                     state.redirected = true;
-                    (state.daddr, state.dport) = (daddr, dport);
+                    state.translated(daddr, dport, self.packet);
                     let path = self.step(path, at, Event::Translated);
                     add_exit(exits, Exit { end: End::Accept, state, path });
                 }
