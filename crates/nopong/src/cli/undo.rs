@@ -41,6 +41,8 @@ impl Verb for Undo {
         if let Some(after) = self.after {
             // Not the terminal's process any more: its hang-up must not end the watchdog.
             nix::unistd::setsid().ok();
+            // A shutdown in the meantime need not wait for it.
+            sys::signals::release();
             std::thread::sleep(after);
         }
         if self.unless_verified

@@ -7,15 +7,23 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// What ends a process in order.
+const ENDS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+
 /// From now on SIGINT, SIGTERM and SIGHUP can be read here instead of ending the process. To be called before any thread
 /// is started: threads inherit the mask.
 pub fn stop() -> std::io::Result<SignalFd> {
     let mut mask = SigSet::empty();
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        mask.add(signal);
-    }
+    ENDS.into_iter().for_each(|signal| mask.add(signal));
     mask.thread_block()?;
     Ok(SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
+}
+
+/// Lets them end the process again: a child starts with what its parent holds back.
+pub fn release() {
+    let mut mask = SigSet::empty();
+    ENDS.into_iter().for_each(|signal| mask.add(signal));
+    mask.thread_unblock().ok();
 }
 
 /// Signals of a program that looks first and changes later: while it looks a signal ends it at once, as if nobody listened;
