@@ -24,7 +24,7 @@ const SIZE_MAX: usize = 4 << 20;
 #[serde(tag = "line", rename_all = "kebab-case")]
 enum Line {
     Head(Head),
-    Intent { number: usize, action: Action, before: State },
+    Intent { number: usize, action: Box<Action>, before: State },
     Done { number: usize, after: State },
     Undone { number: usize },
     Closed { how: String },
@@ -82,7 +82,7 @@ impl Receipt {
             Line::Head(head) => self.head = head,
             Line::Intent { number, .. } if number != self.steps.len() => return Err("a step is missing"),
             Line::Intent { number, action, before } => {
-                self.steps.push(Step { number, action, before, after: None, undone: false });
+                self.steps.push(Step { number, action: *action, before, after: None, undone: false });
             }
             Line::Done { number, after } => self.step(number)?.after = Some(after),
             Line::Undone { number } => self.step(number)?.undone = true,
@@ -199,7 +199,7 @@ impl Journal {
 
     /// Writes down a step before it is made.
     pub fn intend(&mut self, number: usize, action: &Action, before: &State) -> Result<(), Fault> {
-        self.append(Line::Intent { number, action: action.clone(), before: before.clone() })
+        self.append(Line::Intent { number, action: Box::new(action.clone()), before: before.clone() })
     }
 
     /// Writes down that it was made.

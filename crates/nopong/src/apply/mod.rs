@@ -4,6 +4,7 @@
 //! reads it and puts back what was done, in reverse order. What somebody changed since is never overwritten.
 
 mod config_set;
+mod container;
 mod drop_in;
 mod edit_file;
 mod gate;
@@ -17,6 +18,7 @@ mod timer;
 mod unit_state;
 
 pub use config_set::{ConfigSet, Door, config_command, requirepass_of};
+pub use container::{Container, ContainerVerb};
 pub use drop_in::DropIn;
 pub use edit_file::EditFile;
 pub use gate::{Gate, Standing, before_undo};
@@ -148,6 +150,8 @@ actions! {
     RepairAof,
     /// A drop-in of a unit.
     DropIn,
+    /// A container, started or let go on.
+    Container,
 }
 
 impl Action {
@@ -164,6 +168,7 @@ impl Action {
     fn stops_at_undo(&self, before: &State) -> Option<&Gate> {
         match self {
             Self::Restart(c) => c.stops_at_undo(before),
+            Self::Container(c) => c.gate.as_ref().filter(|_| before["status"] == "down"),
             Self::UnitState(c) => c.gate.as_ref().filter(|_| c.start && before["runs"] == false),
             _ => None,
         }

@@ -147,7 +147,7 @@ fn open(ip: IpAddr, port: u16) -> Option<String> {
 }
 
 /// Not of RFC 1918, 6598, 4193 or 3927 and their like.
-fn is_public(ip: IpAddr) -> bool {
+pub(super) fn is_public(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(v4) => {
             let [a, b, ..] = v4.octets();

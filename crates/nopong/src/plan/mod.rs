@@ -4,6 +4,7 @@
 //! people can remove gives advice instead of actions; a plan that would expose a server without a password is refused.
 
 mod config;
+mod container;
 mod exposure;
 mod guard;
 mod judged;
@@ -275,6 +276,8 @@ fn remedy(draft: &mut Draft<'_>, id: &str, finding: &Finding) -> Result<(), NoPl
         "service-stopped" | "service-masked" | "crashed" | "oom-killed" => {
             start::start(draft, id == "service-masked")
         }
+        "container-stopped" => container::start(draft),
+        "hung" => container::unpause(draft),
         "port-taken" => start::port_is_free(draft),
         "bind-loopback-only" | "bind-other-address" => config::bind(draft),
         "family-mismatch" => config::family(draft),
