@@ -315,6 +315,9 @@ impl Change for EditFile {
         if before["sha256"] != self.before.as_str() {
             return Err(Fault::conflict(format!("{} changed since the plan was made", self.path)));
         }
+        if let Some(why) = unreplaceable(&self.path) {
+            return Err(Fault::new(why));
+        }
         let content =
             self.content.take().ok_or_else(|| Fault::new("the new content is not in memory any more"))?;
         replace(&real_path(&self.path)?, &content)
@@ -366,6 +369,29 @@ impl Change for EditFile {
 /// Configuration management links files into place: the file behind the link is changed, not the link.
 fn real_path(path: &str) -> Result<PathBuf, Fault> {
     std::fs::canonicalize(path).map_err(|e| Fault::new(format!("{path}: {}", sys::errno_name(&e))))
+}
+
+/// Why a file is not replaced, known before anything is done: what would not take it, or what would be parted by it.
+pub fn unreplaceable(path: &str) -> Option<String> {
+    let real = real_path(path).ok()?;
+    let folder = real.parent()?;
+    let shown = real.display();
+    let names = sys::stat(&real).map_or(1, |m| m.nlink());
+    if names > 1 {
+        return Some(format!(
+            "{shown} has {names} names (hard links), of which the others would keep the old content: \
+             find / -xdev -samefile {shown}, and make one of them a symbolic link"
+        ));
+    }
+    if sys::room(folder).is_some_and(|(.., read_only)| read_only) {
+        return Some(format!("{} is on a file system that is mounted read-only", folder.display()));
+    }
+    if let Some(how) = sys::pinned(&real) {
+        return Some(format!(
+            "{shown} is {how}: whoever made it so wants it kept; edit it where it comes from"
+        ));
+    }
+    sys::pinned(folder).map(|how| format!("{} is {how}: nothing in it can be replaced", folder.display()))
 }
 
 /// The whole file; a cut one must not be written back.

@@ -20,7 +20,7 @@ mod unit_state;
 pub use config_set::{ConfigSet, Door, config_command, requirepass_of};
 pub use container::{Container, ContainerVerb};
 pub use drop_in::DropIn;
-pub use edit_file::EditFile;
+pub use edit_file::{EditFile, unreplaceable};
 pub use gate::{Gate, Standing, before_undo};
 pub use journal::{Journal, Receipt};
 pub use ownership::Ownership;

@@ -141,6 +141,9 @@ impl Edits {
     fn actions(self) -> Result<Vec<Action>, NoPlan> {
         let mut actions = Vec::new();
         for (path, (before, document, says)) in self.files {
+            if let Some(why) = crate::apply::unreplaceable(&path) {
+                return Err(NoPlan::Refused(why));
+            }
             let edit = EditFile::new(&path, &says.join(", "), &before, document.to_bytes(), is_secret_line)
                 .map_err(|f| NoPlan::Refused(f.says))?;
             actions.extend(edit.map(Action::EditFile));

@@ -159,6 +159,21 @@ pub fn room(path: impl AsRef<Path>) -> Option<(u64, Option<u64>, bool)> {
     Some((found.f_bavail.saturating_mul(found.f_frsize), inodes, read_only))
 }
 
+/// Why a path cannot be replaced by another file, where that is known beforehand: a flag of chattr(1), or a mount.
+pub fn pinned(path: impl AsRef<Path>) -> Option<&'static str> {
+    use rustix::fs::{AtFlags, CWD, IFlags, StatxAttributes, StatxFlags};
+    let path = path.as_ref();
+    let found = rustix::fs::statx(CWD, path, AtFlags::empty(), StatxFlags::BASIC_STATS).ok()?;
+    if !path.is_dir() && found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
+        return Some("a mount point of its own");
+    }
+    let flags = std::fs::File::open(path).ok().and_then(|f| rustix::fs::ioctl_getflags(&f).ok())?;
+    if flags.contains(IFlags::IMMUTABLE) {
+        return Some("immutable (chattr +i)");
+    }
+    flags.contains(IFlags::APPEND).then_some("append-only (chattr +a)")
+}
+
 /// The kernel's log as /dev/kmsg gives it, one record for each read, newest last; never waits.
 pub fn kernel_log(max: usize) -> std::io::Result<Vec<u8>> {
     use std::os::unix::fs::OpenOptionsExt as _;
