@@ -72,6 +72,12 @@ fn password_unless_set(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
             "whether the server has a password cannot be seen: run as root".to_owned(),
         ));
     }
+    if let Some(place) = users_are_elsewhere(draft) {
+        return Err(NoPlan::Refused(format!(
+            "the default user is set in {place}, and requirepass beside it does not last: give it a password there \
+             (`user default on >PASSWORD ~* &* +@all`), load it, and fix again"
+        )));
+    }
     let (secret, known) = match &draft.wish.password {
         Some(given) => (given.clone(), true),
         None => (Secret::new(generate()?), false),
@@ -99,6 +105,31 @@ fn password_unless_set(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
     }
     draft.plan.new_password = Some(secret);
     Ok(())
+}
+
+/// The ACL file, or the file and line of a `user default`: what is there wins over requirepass at the next start (acl.c,
+/// ACLLoadUsersAtStartup), and with an ACL file CONFIG SET requirepass could not be taken back.
+fn users_are_elsewhere(draft: &mut Draft<'_>) -> Option<String> {
+    let config = draft.case.config()?;
+    if let Some(path) = config.value("aclfile").filter(|path| !path.is_empty()) {
+        return Some(path.to_owned());
+    }
+    let files: std::collections::BTreeSet<&str> = config
+        .settings
+        .values()
+        .filter(|s| s.line.is_some())
+        .map(|s| s.file.as_str())
+        .chain(config.file.as_deref())
+        .collect();
+    files.into_iter().find_map(|file| {
+        let bytes = crate::sys::read(file, crate::sys::FILE_MAX).ok()?;
+        let document = redis_conf::Document::parse(&bytes);
+        let is_default = |number: &usize| {
+            let words = document.line(*number).and_then(|l| redis_conf::split_args(l.trim_ascii()));
+            words.is_some_and(|w| w.get(1).is_some_and(|name| name == b"default"))
+        };
+        document.find("user").into_iter().find(is_default).map(|line| format!("{file}:{line}"))
+    })
 }
 
 /// The file has a password. A process that is older than it, and open, gets it too.
