@@ -17,6 +17,9 @@ pub struct UnitState {
     pub unit: String,
     /// Remove a mask first.
     pub unmask: bool,
+    /// The mask is one that the next boot forgets (`systemctl mask --runtime`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_run_time: bool,
     /// Forget earlier failures, so that the start limit does not refuse.
     pub reset_failed: bool,
     /// Start it.
@@ -63,7 +66,8 @@ impl UnitState {
 
     fn words(&self) -> Vec<String> {
         let words = [
-            ("unmask", self.unmask),
+            ("unmask --runtime", self.unmask && self.at_run_time),
+            ("unmask", self.unmask && !self.at_run_time),
             ("reset-failed", self.reset_failed),
             ("enable", self.enable),
             ("start", self.start),
@@ -104,7 +108,8 @@ impl Change for UnitState {
         for word in self.words() {
             super::point();
             let began = sys::now();
-            let failed = systemctl(&[&word, "--", &self.unit], VERB);
+            let argv: Vec<&str> = word.split(' ').chain(["--", &self.unit]).collect();
+            let failed = systemctl(&argv, VERB);
             if word == "start" && failed.is_err() && began.elapsed() >= VERB && self.is_starting() {
                 // Still at it: a large data set. The verification waits for as long as it says LOADING.
                 return Ok(());

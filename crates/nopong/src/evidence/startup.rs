@@ -204,6 +204,7 @@ impl Reader {
                 self.now.pid = line.pid.or(self.now.pid);
                 self.last_ready = line.at.map(|us| us / 1_000_000).or(self.last_ready);
             }
+            Some(Word::Dies(..)) if self.now.ready && words::survived(message) => self.complain(message),
             Some(Word::Dies(kind, detail)) => self.die(line, kind, detail, message),
             Some(Word::Follows(kind)) if self.now.deaths.is_empty() => self.die(line, kind, None, message),
             Some(Word::BindFailed(kind, detail)) => {

@@ -297,6 +297,12 @@ fn sockets(said: &str) -> Option<Word> {
     unix.map(|reason| Word::Dies(DeathKind::UnixSocketFailed, Some(reason.trim().to_owned())))
 }
 
+/// At the start it dies of this; later it only lost a rewrite of its file (aof.c, rewriteAppendOnlyFile).
+pub(super) fn survived(said: &str) -> bool {
+    said.starts_with("Error moving temp append only file")
+        || said.starts_with("Opening the temp file for AOF rewrite")
+}
+
 /// Lines that name a file and the error of the operating system.
 fn files(said: &str) -> Option<Word> {
     if let Some(rest) = after(said, "can't open config file").filter(|_| said.starts_with("Fatal error")) {
@@ -320,6 +326,8 @@ fn files(said: &str) -> Option<Word> {
     for start in [
         "Can't open the append-only file",
         "Can't open or create append-only dir",
+        "Error moving temp append only file on the final destination",
+        "Opening the temp file for AOF rewrite in rewriteAppendOnlyFile()",
         "Fatal error: can't open the AOF manifest",
         "Fatal error: can't open the append",
         "Write error writing append only file",

@@ -16,9 +16,14 @@ pub(super) fn start(draft: &mut Draft<'_>, masked: bool) -> Result<(), NoPlan> {
     if draft.case.process().is_some() {
         return Err(NoPlan::Nothing(format!("{} runs already", unit.name)));
     }
-    let is_masked = unit.load_state == "masked" || unit.file_state.as_deref() == Some("masked");
+    let file_state = unit.file_state.as_deref();
+    let at_run_time = file_state == Some("masked-runtime");
+    let is_masked = unit.load_state == "masked" || file_state == Some("masked") || at_run_time;
     if masked && !is_masked {
         return Err(NoPlan::Refused(format!("{} is not masked any more", unit.name)));
+    }
+    if let Some(condition) = unit.blocked_by.iter().find(|c| is_unmet(c)) {
+        return Err(NoPlan::Refused(format!("systemd would skip the start: {condition}; see to that first")));
     }
     let name = canonical(&unit.name);
     if is_masked {
@@ -26,6 +31,7 @@ pub(super) fn start(draft: &mut Draft<'_>, masked: bool) -> Result<(), NoPlan> {
         draft.first.push(Action::UnitState(UnitState {
             unit: name.clone(),
             unmask: true,
+            at_run_time,
             ..UnitState::default()
         }));
     }
@@ -42,6 +48,17 @@ pub(super) fn start(draft: &mut Draft<'_>, masked: bool) -> Result<(), NoPlan> {
         ..UnitState::default()
     });
     Ok(())
+}
+
+/// `ConditionPathExists=/x is not met`, and it would not be met now either. What else conditions ask, systemd decides.
+fn is_unmet(condition: &str) -> bool {
+    let path = ["ConditionPathExists=", "AssertPathExists="]
+        .iter()
+        .find_map(|kind| condition.strip_prefix(kind)?.strip_suffix(" is not met"));
+    path.is_some_and(|path| match path.strip_prefix('!') {
+        Some(path) => sys::stat(path).is_ok(),
+        None => sys::stat(path).is_err(),
+    })
 }
 
 /// A masked unit does not tell its aliases any more: the link of the alias does.

@@ -31,6 +31,7 @@ fn fault<'a>(case: &Case<'a>) -> Option<&'a ConfigFault> {
     let lacks = |f: &ConfigFault| {
         let directive = f.directive.as_deref().unwrap_or_default().to_ascii_lowercase();
         f.says.contains("Cannot assign requested address")
+            || f.says.contains("append-only dir")
             || matches!(directive.as_str(), "dir" | "logfile")
             || (directive.starts_with("tls-") && directive.contains("-file"))
     };
