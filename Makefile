@@ -33,6 +33,7 @@ unit:
 
 lab: build
 	$(CARGO) run --release -q -p lab -- run
+	$(CARGO) run --release -q -p lab -- fix fix/
 	$(CARGO) run --release -q -p lab -- cloud
 
 # Every fixable fault: broken, fixed, PONG for a real client, undone, compared. ARGS=--kill kills it at each point instead.
