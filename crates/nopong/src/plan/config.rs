@@ -72,16 +72,19 @@ fn password_unless_set(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
             "whether the server has a password cannot be seen: run as root".to_owned(),
         ));
     }
-    if let Some(place) = users_are_elsewhere(draft) {
-        return Err(NoPlan::Refused(format!(
-            "the default user is set in {place}, and requirepass beside it does not last: give it a password there \
-             (`user default on >PASSWORD ~* &* +@all`), load it, and fix again"
-        )));
-    }
+    let default_user = default_user(draft)?;
     let (secret, known) = match &draft.wish.password {
         Some(given) => (given.clone(), true),
         None => (Secret::new(generate()?), false),
     };
+    // Before a new line shifts its number.
+    if let Some(user) = default_user {
+        let word = [b">", secret.reveal().as_bytes()].concat();
+        let words: Vec<&[u8]> =
+            user.words.iter().map(|w| if is_nopass(w) { word.as_slice() } else { w.as_slice() }).collect();
+        draft.edits.of(&user.file)?.set_line(user.line, &words);
+        draft.edits.says(&user.file, "user default … >*** for nopass".to_owned());
+    }
     let path = draft.file()?;
     draft.edits.of(&path)?.set("requirepass", &[secret.reveal().as_bytes()]);
     draft.edits.says(&path, "requirepass ***".to_owned());
@@ -107,12 +110,30 @@ fn password_unless_set(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
     Ok(())
 }
 
-/// The ACL file, or the file and line of a `user default`: what is there wins over requirepass at the next start (acl.c,
-/// ACLLoadUsersAtStartup), and with an ACL file CONFIG SET requirepass could not be taken back.
-fn users_are_elsewhere(draft: &mut Draft<'_>) -> Option<String> {
-    let config = draft.case.config()?;
+/// A line `user default … nopass`, as CONFIG REWRITE writes it.
+struct DefaultUser {
+    file: String,
+    line: usize,
+    words: Vec<Vec<u8>>,
+}
+
+fn is_nopass(word: &[u8]) -> bool {
+    word.eq_ignore_ascii_case(b"nopass")
+}
+
+/// The line that sets the default user, where there is one: it wins over requirepass at the next start (acl.c,
+/// ACLLoadUsersAtStartup), so it gets the password too. Refused where that is not one word for another, and with an ACL
+/// file, where CONFIG SET requirepass could not be taken back.
+fn default_user(draft: &Draft<'_>) -> Result<Option<DefaultUser>, NoPlan> {
+    let refused = |place: &str| {
+        NoPlan::Refused(format!(
+            "the default user is set in {place}, and requirepass beside it does not last: give it a password there \
+             (`user default on >PASSWORD ~* &* +@all`), load it, and fix again"
+        ))
+    };
+    let config = draft.case.config().ok_or(NoPlan::Advice(None))?;
     if let Some(path) = config.value("aclfile").filter(|path| !path.is_empty()) {
-        return Some(path.to_owned());
+        return Err(refused(path));
     }
     let files: std::collections::BTreeSet<&str> = config
         .settings
@@ -121,15 +142,27 @@ fn users_are_elsewhere(draft: &mut Draft<'_>) -> Option<String> {
         .map(|s| s.file.as_str())
         .chain(config.file.as_deref())
         .collect();
-    files.into_iter().find_map(|file| {
-        let bytes = crate::sys::read(file, crate::sys::FILE_MAX).ok()?;
-        let document = redis_conf::Document::parse(&bytes);
-        let is_default = |number: &usize| {
-            let words = document.line(*number).and_then(|l| redis_conf::split_args(l.trim_ascii()));
-            words.is_some_and(|w| w.get(1).is_some_and(|name| name == b"default"))
-        };
-        document.find("user").into_iter().find(is_default).map(|line| format!("{file}:{line}"))
-    })
+    let mut found = files.into_iter().flat_map(default_user_lines);
+    match (found.next(), found.next()) {
+        (None, _) => Ok(None),
+        (Some(user), None) if user.words.iter().filter(|w| is_nopass(w)).count() == 1 => Ok(Some(user)),
+        (Some(user), _) => Err(refused(&format!("{}:{}", user.file, user.line))),
+    }
+}
+
+fn default_user_lines(file: &str) -> Vec<DefaultUser> {
+    let Ok(bytes) = crate::sys::read(file, crate::sys::FILE_MAX) else { return Vec::new() };
+    let document = redis_conf::Document::parse(&bytes);
+    let of = |line: usize| {
+        let words = redis_conf::split_args(document.line(line)?.trim_ascii())?;
+        let is_default = words.get(1).is_some_and(|name| name == b"default");
+        is_default.then(|| DefaultUser {
+            file: file.to_owned(),
+            line,
+            words: words.into_iter().skip(1).collect(),
+        })
+    };
+    document.find("user").into_iter().filter_map(of).collect()
 }
 
 /// The file has a password. A process that is older than it, and open, gets it too.

@@ -154,10 +154,9 @@ impl Edits {
 
 /// Lines of redis.conf that hold a secret. An empty password is none.
 fn is_secret_line(line: &[u8]) -> bool {
-    const NAMES: [&str; 7] = [
+    const NAMES: [&str; 6] = [
         "requirepass",
         "masterauth",
-        "user ",
         "tls-key-file-pass",
         "tls-client-key-file-pass",
         "sentinel auth-pass",
@@ -165,7 +164,13 @@ fn is_secret_line(line: &[u8]) -> bool {
     ];
     let text = String::from_utf8_lossy(line).trim_start().to_ascii_lowercase();
     let value = NAMES.iter().find_map(|name| text.strip_prefix(name));
+    // Of a user's rules passwords and their digests are (ACL SETUSER); a line that does not parse may have any.
+    let of_user = || {
+        redis_conf::split_args(line.trim_ascii())
+            .is_none_or(|words| words.iter().any(|w| w.first().is_some_and(|b| b"><#!".contains(b))))
+    };
     value.is_some_and(|value| !["", "\"\"", "''"].contains(&value.trim()))
+        || (text.starts_with("user ") && of_user())
 }
 
 /// What the remedies write to while a plan grows.
@@ -499,5 +504,15 @@ mod tests {
     fn an_empty_password_is_no_secret() {
         assert!(is_secret_line(b"requirepass hunter22\n") && is_secret_line(b" user a on >x\n"));
         assert!(!is_secret_line(b"requirepass \"\"\r\n") && !is_secret_line(b"# requirepass x\n"));
+    }
+
+    #[test]
+    fn a_user_without_a_password_has_no_secret() {
+        assert!(!is_secret_line(b"user default on nopass sanitize-payload ~* &* +@all\n"));
+        for secret in
+            ["user a \">x y\"", "user a on #0123", "user a on <x", "user a on !0123", "user a \"x", "user >"]
+        {
+            assert!(is_secret_line(secret.as_bytes()), "{secret}");
+        }
     }
 }

@@ -35,8 +35,8 @@ fn line(draft: &mut Draft<'_>, error: &ConfigFault) -> Result<(), NoPlan> {
     let (name, arguments) = words.split_first().ok_or_else(unclear)?;
     let (new_name, new_arguments) = meant(name, arguments, &error.says).ok_or_else(unclear)?;
     let renamed = new_name.as_bytes() != name.as_slice();
-    // The receipt would hold the line as it was, with its secret.
-    if is_secret_line(&own) || is_secret_line(format!("{new_name} ").as_bytes()) {
+    // The receipt would hold the line as it was, with its secret: whatever the value is, `>` counts as one.
+    if is_secret_line(&own) || is_secret_line(format!("{new_name} >").as_bytes()) {
         return Err(unclear());
     }
     if renamed {
