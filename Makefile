@@ -5,6 +5,9 @@ CARGO ?= cargo
 PACKAGES = redis-server redis-tools debootstrap systemd-container iproute2 nftables iptables ipset python3-venv
 ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes)
 APT := $(shell command -v apt-get)
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+# The lab judges this build, whatever else was built later.
+release_lab = NOPONG_BIN="$${NOPONG_BIN:-$(abspath $(TARGET))/release/nopong}" $(CARGO) run --release -q -p lab --
 
 .PHONY: build test needs unit lab lab-fix fuzz bench check docs verdict-differential
 
@@ -32,13 +35,19 @@ unit:
 	LAB=skip $(CARGO) test --workspace
 
 lab: build
-	$(CARGO) run --release -q -p lab -- run
-	$(CARGO) run --release -q -p lab -- fix fix/
-	$(CARGO) run --release -q -p lab -- cloud
+	$(release_lab) run
+	$(release_lab) fix fix/
+	$(release_lab) cloud
 
 # Every fixable fault: broken, fixed, PONG for a real client, undone, compared. ARGS=--kill kills it at each point instead.
+# A debug build alone can be killed at a point.
 lab-fix: build
-	$(CARGO) run --release -q -p lab -- fix $(ARGS)
+ifneq ($(filter --kill,$(ARGS)),)
+	$(CARGO) build -p nopong
+	NOPONG_BIN=$(abspath $(TARGET))/debug/nopong $(CARGO) run --release -q -p lab -- fix $(ARGS)
+else
+	$(release_lab) fix $(ARGS)
+endif
 
 # Coverage-guided, on the stable toolchain. SECONDS_EACH: time for each target.
 fuzz:

@@ -57,8 +57,30 @@ pub fn argv(words: &[String]) -> Vec<String> {
     out
 }
 
-/// A directive line, or any text that may quote one: what follows a secret directive's name is masked.
+/// A directive line, or any text that may quote one: what follows a secret directive's name is masked. Of a line that
+/// the server refused the value of a name that nobody knows is too: it may be a mistyped `requirepass`.
 pub fn line(text: &str) -> String {
+    match refused(text) {
+        Some((head, refused, tail)) => {
+            format!("{}{}{tail}", words(head), directive(refused))
+        }
+        None => words(text),
+    }
+}
+
+/// A line of a configuration that the server refused.
+pub fn directive(refused: &str) -> String {
+    redis_conf::redact_line(refused.as_bytes())
+}
+
+/// What stands before, in and after the line that a server quotes as `>>> '…'` (config.c, loadServerConfigFromString).
+fn refused(text: &str) -> Option<(&str, &str, &str)> {
+    let start = text.find(">>> '")? + ">>> '".len();
+    let end = text.rfind('\'').filter(|end| *end >= start).unwrap_or(text.len());
+    Some((&text[..start], &text[start..end], &text[end..]))
+}
+
+fn words(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     let mut user = false;
@@ -142,5 +164,8 @@ mod tests {
         assert_eq!(line(">>> 'user bob on >pw ~*'"), ">>> 'user bob on *** ~*'");
         assert_eq!(line("Invalid password given by user"), "Invalid password given by user");
         assert_eq!(line(">>> 'bind 127.0.0.1'"), ">>> 'bind 127.0.0.1'");
+        let refused = "Reading the configuration file, at line 7 >>> 'requirepas pw' Bad directive";
+        assert_eq!(line(refused), refused.replace("pw", "***"));
+        assert_eq!(line(">>> 'requirepas pw"), ">>> 'requirepas ***");
     }
 }

@@ -413,7 +413,7 @@ impl Open {
         self.death.line = self.parts.iter().find_map(|p| p.split_once("at line ")?.1.trim().parse().ok());
         let quoted = self.parts.iter().find_map(|p| p.strip_prefix(">>> "));
         let reason = self.parts.last().map_or("", String::as_str);
-        let directive = quoted.map(|q| redact::line(q.trim_matches('\'')));
+        let directive = quoted.map(|q| redact::directive(q.trim_matches('\'')));
         self.death.detail = Some(text::shown_str(
             &match &directive {
                 Some(directive) => format!("{directive}: {reason}"),

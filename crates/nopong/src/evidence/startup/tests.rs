@@ -104,7 +104,7 @@ fn details_name_what_matters() {
     let of = |name: &str| section(LOGS[0].1, name).deaths[0].clone();
     let config = of("conf-directive");
     assert_eq!(config.line, Some(2));
-    assert_eq!(config.detail.as_deref(), Some("frobnicate yes: Bad directive or wrong number of arguments"));
+    assert_eq!(config.detail.as_deref(), Some("frobnicate ***: Bad directive or wrong number of arguments"));
     let secret = of("conf-args");
     assert_eq!(secret.detail.as_deref(), Some("requirepass ***: wrong number of arguments"));
     assert!(!secret.text.contains("a b c"), "{}", secret.text);
