@@ -59,8 +59,8 @@ pub fn of_client(file: &CaseFile) -> Seen<Firewall> {
 }
 
 /// What the Redis host's rules do with the dial, and with a client of another host. `before` are the rules as they were
-/// before a client of another host dialled: its SYN may have moved a counter. `rules` are those that were read beside the dial, if any.
-pub fn of_server(file: &CaseFile, before: Option<&Before>, rules: Option<Rules>) -> Seen<Firewall> {
+/// before a client of another host dialled: its SYN may have moved a counter.
+pub fn of_server(file: &CaseFile, before: Option<&Before>) -> Seen<Firewall> {
     if file.ask.unix.is_some() {
         return Seen::not_applicable("the target is a unix socket");
     }
@@ -83,9 +83,7 @@ pub fn of_server(file: &CaseFile, before: Option<&Before>, rules: Option<Rules>)
     if asked.is_empty() {
         return Seen::not_applicable("this host has no address that a client could dial");
     }
-    super::timed(BY_HAND, || {
-        look_since(&asked, before, &sources, &rules.unwrap_or_else(read), file.ask.trace)
-    })
+    super::timed(BY_HAND, || look_since(&asked, before, &sources, file.ask.trace))
 }
 
 /// What was there before a client of another host dialled, and what the kernel told meanwhile.
@@ -99,7 +97,7 @@ pub struct Before {
 
 /// Reads the rules and judges each connection; follows a SYN through them where that is asked for.
 pub fn look(asked: &[Asked], trace: bool) -> Result<Firewall, Why> {
-    look_since(asked, None, &[], &read(), trace)
+    look_since(asked, None, &[], trace)
 }
 
 /// `sources` have sent a SYN since `before`.
@@ -107,9 +105,9 @@ fn look_since(
     asked: &[Asked],
     before: Option<&Before>,
     sources: &[IpAddr],
-    rules: &Rules,
     trace: bool,
 ) -> Result<Firewall, Why> {
+    let rules = &read();
     let host = Host::read();
     if rules.read.is_empty()
         && let Some((_, why)) = rules.unread.first()

@@ -161,15 +161,11 @@ pub(crate) fn proceed(request: &Request, mut file: CaseFile) -> CaseFile {
             request.server_side && !request.light && (file.ask.local || request.server_here || at_home);
         let go = || go_to_server(request, file.ask.local);
         // The sockets and processes are wanted in every case and cost little: read beside the dial.
-        let (client_side, base, rules) = std::thread::scope(|scope| {
-            // A listing is a process; where it is wanted for certain it need not wait for the dial.
-            let rules = (server_side && file.ask.unix.is_none())
-                .then(|| scope.spawn(|| go().map(|()| firewall::read())));
+        let (client_side, base) = std::thread::scope(|scope| {
             let base = server_side.then(|| scope.spawn(|| go().map(|()| server::base(request, &file))));
             let mut dialled = file.clone();
             ladder(request, &mut dialled);
-            let rules = rules.and_then(|r| r.join().ok()?.ok());
-            (dialled.client, base.and_then(|b| b.join().ok()), rules)
+            (dialled.client, base.and_then(|b| b.join().ok()))
         });
         file.client = client_side;
         match base {
@@ -178,8 +174,6 @@ pub(crate) fn proceed(request: &Request, mut file: CaseFile) -> CaseFile {
             None => {}
         }
         let healthy = Case::new(&file).symptom == Symptom::Pong;
-        // After a failure they are read anew, close to the SYN that a counter is watched for.
-        let rules = rules.filter(|_| healthy && !request.everything);
         // Another company's API takes its seconds: asked beside everything else.
         let cloud = cloud::start(request, &file, healthy);
         if healthy {
@@ -194,7 +188,7 @@ pub(crate) fn proceed(request: &Request, mut file: CaseFile) -> CaseFile {
                 let look = scope.spawn(move || {
                     go_to_server(request, local).ok()?;
                     if healthy && !request.everything {
-                        server::beside_a_pong(request, file, rules);
+                        server::beside_a_pong(request, file);
                     } else {
                         server::everything(request, file);
                     }

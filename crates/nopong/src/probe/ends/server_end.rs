@@ -47,7 +47,7 @@ impl ServerEnd {
         file.server = Server { syn, standing: client::standing::look(), ..server::base(request, file) };
         let healthy = Case::new(file).symptom == Symptom::Pong;
         if healthy && !request.everything {
-            server::beside_a_pong(request, file, None);
+            server::beside_a_pong(request, file);
         } else {
             server::everything(request, file);
             file.server.drop = drop;

@@ -24,7 +24,6 @@ mod way_back;
 pub(crate) use holders::{Holders, comm, pids};
 pub(crate) use processes::{Users, container_of, unit_of};
 
-use super::firewall::Rules;
 use super::{Request, timed};
 use crate::evidence::client::Talk;
 use crate::evidence::server::{Binary, Config, Drops, Listeners, Logs, OomKills, Process, Storage, Units};
@@ -71,11 +70,10 @@ fn look_listeners(
     timed(&by_hand, || listeners::look(file.ask.port, file.ask.unix.as_deref(), &pids, reach))
 }
 
-/// What a PONG on the Redis host still needs, to answer for clients elsewhere: configuration and rules, which may have been read
-/// beside the dial. Must stay cheap.
-pub fn beside_a_pong(request: &Request, file: &mut CaseFile, rules: Option<Rules>) {
+/// What a PONG on the Redis host still needs, to answer for clients elsewhere: configuration and rules. Must stay cheap.
+pub fn beside_a_pong(request: &Request, file: &mut CaseFile) {
     let (firewall, units, config) = std::thread::scope(|scope| {
-        let firewall = scope.spawn(|| super::firewall::of_server(file, request.before.as_deref(), rules));
+        let firewall = scope.spawn(|| super::firewall::of_server(file, request.before.as_deref()));
         // The unit may keep a client out that is asked for.
         let processes = file.server.process.get().filter(|_| file.ask.client.is_some());
         let units = processes.map(|p| scope.spawn(|| look_units(p.clone())));
@@ -103,7 +101,7 @@ pub fn everything(request: &Request, file: &mut CaseFile) {
             logs::journal(&extra)
         });
         let units = scope.spawn(|| look_units(processes.clone()));
-        let firewall = scope.spawn(|| super::firewall::of_server(file, request.before.as_deref(), None));
+        let firewall = scope.spawn(|| super::firewall::of_server(file, request.before.as_deref()));
         let binaries = scope.spawn(|| look_binaries(&processes));
         let kernel_log = scope.spawn(kernel_log::read);
         let drop = scope.spawn(|| look_drops(request, file));
