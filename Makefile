@@ -35,11 +35,10 @@ unit:
 	LAB=skip $(CARGO) test --workspace
 
 lab: build
-	$(release_lab) run
-	$(release_lab) fix fix/
+	$(release_lab) run --fix
 	$(release_lab) cloud
 
-# Every fixable fault: broken, fixed, PONG for a real client, undone, compared. ARGS=--kill kills it at each point instead.
+# Every fixable fault alone: broken, fixed, PONG for a real client, undone, compared. ARGS=--kill kills it at each point instead.
 # A debug build alone can be killed at a point.
 lab-fix: build
 ifneq ($(filter --kill,$(ARGS)),)

@@ -31,6 +31,9 @@ enum Verb {
         /// Only check that each fault is real: healthy, then the real client fails as said
         #[arg(long)]
         no_nopong: bool,
+        /// Then fix and undo, in the same lab, what has a fix
+        #[arg(long, conflicts_with = "no_nopong")]
+        fix: bool,
     },
     /// Fix what is broken in the scenarios that have a fix, look as the client does, undo, compare
     Fix {
@@ -108,13 +111,13 @@ fn act(verb: Verb) -> Result<ExitCode, Fail> {
             instance::sweep();
             Ok(ExitCode::SUCCESS)
         }
-        Verb::Run { filters, jobs, json, no_nopong } => {
+        Verb::Run { filters, jobs, json, no_nopong, fix } => {
             let scenarios = scenario::load(&scenario::folder(), &filters)?;
             let binary = nopong().filter(|_| !no_nopong);
             if binary.is_none() && !no_nopong {
                 return Err("no nopong to test: build it, set NOPONG_BIN, or say --no-nopong".into());
             }
-            report::run(&scenarios, binary.as_deref(), jobs.max(1), json.as_deref())
+            report::run(&scenarios, binary.as_deref(), fix, jobs.max(1), json.as_deref())
         }
         Verb::Fix { filters, jobs, kill } => {
             let scenarios = scenario::load(&scenario::folder(), &filters)?;

@@ -49,7 +49,7 @@ pub struct Fix {
     pub closed: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
 pub enum Then {
     #[serde(rename = "PONG")]
     Pong,
@@ -106,21 +106,23 @@ pub fn run(scenarios: &[Scenario], nopong: &Path, jobs: usize, kill: bool) -> Re
     });
     let outcomes = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     let failed = outcomes.iter().filter(|o| o.wrong.is_some()).count();
-    let mut times: Vec<f64> =
-        outcomes.iter().filter(|o| o.wrong.is_none() && o.then == Then::Pong).map(|o| o.seconds).collect();
-    times.sort_by(f64::total_cmp);
-    if let (Some(median), Some(most)) = (times.get(times.len() / 2), times.last()) {
-        say!(
-            "fixed and undone: {}; median {median:.2} s to a verified PONG, at most {most:.2} s",
-            times.len()
-        );
-    }
+    say_times(outcomes.iter().filter(|o| o.wrong.is_none() && o.then == Then::Pong).map(|o| o.seconds));
     let kills: usize = outcomes.iter().map(|o| o.kills).sum();
     if kill {
         say!("kills undone: {kills}");
     }
     say!("{} passed, {failed} failed", outcomes.len() - failed);
     Ok(if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// How long the fixes took that ended in a PONG and were undone.
+pub fn say_times(seconds: impl Iterator<Item = f64>) {
+    let mut times: Vec<f64> = seconds.collect();
+    times.sort_by(f64::total_cmp);
+    if let (Some(median), Some(most)) = (times.get(times.len() / 2), times.last()) {
+        let count = times.len();
+        say!("fixed and undone: {count}; median {median:.2} s to a verified PONG, at most {most:.2} s");
+    }
 }
 
 fn show(outcome: &Outcome) {
@@ -141,14 +143,21 @@ fn attempt(
     let lab = Instance::boot(tree::host(&scenario.tree)?, Some(nopong), None)?;
     run::healthy(&lab, scenario)?;
     run::broken(&lab, scenario)?;
-    let before = snapshot(&lab)?;
     if kill {
+        let before = snapshot(&lab)?;
         return killed(lab, before, scenario, fix, nopong, outcome);
     }
-    let let_in_before = strangers(&lab)?;
-    let out = nopong_fix(&lab, fix, &[])?;
+    outcome.seconds = on(&lab, scenario, fix)?;
+    Ok(())
+}
+
+/// Fixes what is broken in this lab, asks as the real client does, undoes and compares: the seconds that the fix took.
+pub fn on(lab: &Instance, scenario: &Scenario, fix: &Fix) -> Result<f64, Fail> {
+    let before = snapshot(lab)?;
+    let let_in_before = strangers(lab)?;
+    let out = nopong_fix(lab, fix, &[])?;
     let said = format!("{}\n{}", out.stdout, out.stderr);
-    outcome.seconds = out.took.as_secs_f64();
+    let seconds = out.took.as_secs_f64();
     let wanted = match fix.then {
         Then::Pong => out.code == 0 && said.contains("Fixed: "),
         Then::RolledBack => out.code == 4,
@@ -162,24 +171,25 @@ fn attempt(
         return Err(format!("fix does not say `{missing}`:\n{said}"));
     }
     if fix.then != Then::Pong {
-        return same(&before, &snapshot(&lab)?).map_err(|d| format!("{d}\n{said}"));
+        same(&before, &snapshot(lab)?).map_err(|d| format!("{d}\n{said}"))?;
+        return Ok(seconds);
     }
     let ask = fix.ask.as_ref().or(scenario.then.as_ref()).unwrap_or(&scenario.ping);
     let password = said.lines().find_map(|l| l.split_once("shown this once: ")).map(|(_, p)| p.trim());
     let (place, script) = crate::scenario::step(ask);
-    let bare = run::ask(&lab, scenario.then.as_ref().unwrap_or(&scenario.ping))?;
+    let bare = run::ask(lab, scenario.then.as_ref().unwrap_or(&scenario.ping))?;
     let ask = match password {
         Some(p) => format!("{place}: export REDISCLI_AUTH={p} VALKEYCLI_AUTH={p}; {script}"),
         None => ask.clone(),
     };
-    let out = run::ask(&lab, &ask)?;
+    let out = run::ask(lab, &ask)?;
     if !out.stdout.contains("PONG") {
         return Err(format!("the real client got no PONG after the fix: {}\n{said}", out.brief()));
     }
     if let Some(reload) = &fix.reload {
         let (place, script) = crate::scenario::step(reload);
         let done = lab.exec(place, "root", script, LIMIT)?;
-        let again = run::ask(&lab, &ask)?;
+        let again = run::ask(lab, &ask)?;
         if !done.ok() || !again.stdout.contains("PONG") {
             return Err(format!("no PONG after `{reload}`: {} {}\n{said}", done.brief(), again.brief()));
         }
@@ -189,17 +199,17 @@ fn attempt(
     }
     // A server that was down comes up as its owner configured it; nothing else is ever opened to strangers.
     let down = ["not-running/", "containers/stopped", "containers/paused"];
-    if strangers(&lab)? > let_in_before && !down.iter().any(|d| scenario.name.starts_with(d)) {
+    if strangers(lab)? > let_in_before && !down.iter().any(|d| scenario.name.starts_with(d)) {
         return Err(format!("after the fix a stranger without a password gets PONG\n{said}"));
     }
-    undone(&lab, &before).map_err(|e| format!("{e}\n{said}"))?;
+    undone(lab, &before).map_err(|e| format!("{e}\n{said}"))?;
     if let Some(fails) = &scenario.fails {
-        let out = run::ask(&lab, scenario.then.as_ref().unwrap_or(&scenario.ping))?;
+        let out = run::ask(lab, scenario.then.as_ref().unwrap_or(&scenario.ping))?;
         if out.stdout.contains("PONG") {
             return Err(format!("after undo the client gets PONG, expected {fails}: {}", out.brief()));
         }
     }
-    Ok(())
+    Ok(seconds)
 }
 
 /// At how many of the server's two addresses a third host gets PONG without a password.

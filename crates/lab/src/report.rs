@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
+use crate::fix::Then;
 use crate::run::{self, Judged, Outcome};
 use crate::scenario::{Scenario, VANTAGES};
 use crate::{Fail, say};
@@ -27,6 +28,7 @@ pub fn list(scenarios: &[Scenario]) -> Result<ExitCode, Fail> {
 pub fn run(
     scenarios: &[Scenario],
     nopong: Option<&Path>,
+    fixes: bool,
     jobs: usize,
     json: Option<&Path>,
 ) -> Result<ExitCode, Fail> {
@@ -41,7 +43,7 @@ pub fn run(
         for _ in 0..jobs.min(scenarios.len()) {
             scope.spawn(|| {
                 while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let outcome = run::scenario(scenario, nopong);
+                    let outcome = run::scenario(scenario, nopong, fixes);
                     show(&outcome);
                     done.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
                 }
@@ -50,7 +52,7 @@ pub fn run(
     });
     let mut outcomes = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     outcomes.sort_by(|a, b| a.scenario.cmp(&b.scenario));
-    once_more(scenarios, nopong, &mut outcomes);
+    once_more(scenarios, nopong, fixes, &mut outcomes);
     drop(guard);
     let failed = summary(&outcomes, nopong.is_some());
     say!("{} scenarios in {:.1} s", outcomes.len(), began.elapsed().as_secs_f64());
@@ -67,17 +69,16 @@ const ALONE: usize = 5;
 
 /// All labs share one kernel and its log: an OOM kill, a full table or plain load of one can show in another. A few
 /// failures are therefore looked at once more, alone, and it is said which of them passed only then.
-fn once_more(scenarios: &[Scenario], nopong: Option<&Path>, outcomes: &mut [Outcome]) {
-    let bad = |o: &Outcome| o.fault.is_some() || o.runs.iter().any(|r| !r.wrong.is_empty());
-    if outcomes.iter().filter(|o| bad(o)).count() > ALONE {
+fn once_more(scenarios: &[Scenario], nopong: Option<&Path>, fixes: bool, outcomes: &mut [Outcome]) {
+    if outcomes.iter().filter(|o| o.is_bad()).count() > ALONE {
         return;
     }
-    for outcome in outcomes.iter_mut().filter(|o| bad(o)) {
+    for outcome in outcomes.iter_mut().filter(|o| o.is_bad()) {
         let Some(scenario) = scenarios.iter().find(|s| s.name == outcome.scenario) else { continue };
         say!("once more, alone: {}", scenario.name);
-        let again = run::scenario(scenario, nopong);
+        let again = run::scenario(scenario, nopong, fixes);
         show(&again);
-        if !bad(&again) {
+        if !again.is_bad() {
             say!("passed only alone: {}", scenario.name);
             *outcome = again;
         }
@@ -109,7 +110,7 @@ fn show(outcome: &Outcome) {
     let mut lines = Vec::new();
     if let Some(fault) = &outcome.fault {
         lines.push(format!("FAIL  {:44} {fault}", outcome.scenario));
-    } else if outcome.runs.is_empty() {
+    } else if outcome.runs.is_empty() && outcome.fixed.is_none() {
         lines.push(format!("real  {:44} {:.1} s", outcome.scenario, outcome.seconds));
     }
     for run in &outcome.runs {
@@ -127,6 +128,14 @@ fn show(outcome: &Outcome) {
         if !run.wrong.is_empty() {
             lines.extend(why(run).lines().map(|l| format!("        | {l}")));
         }
+    }
+    if let Some(fixed) = &outcome.fixed {
+        lines.push(match &fixed.outcome {
+            Ok(seconds) => {
+                format!("ok    {:44} fix          {:?}, {seconds:.2} s", outcome.scenario, fixed.then)
+            }
+            Err(wrong) => format!("FAIL  {:44} fix          {wrong}", outcome.scenario),
+        });
     }
     say!("{}", lines.join("\n"));
 }
@@ -159,13 +168,20 @@ fn summary(outcomes: &[Outcome], judged: bool) -> bool {
     let broken = outcomes.iter().filter(|o| o.fault.is_some()).count();
     let runs: Vec<&Judged> = outcomes.iter().flat_map(|o| &o.runs).collect();
     let failed = runs.iter().filter(|r| !r.wrong.is_empty()).count();
+    let fixes: Vec<_> = outcomes.iter().filter_map(|o| o.fixed.as_ref()).collect();
+    let unfixed = fixes.iter().filter(|f| f.outcome.is_err()).count();
     if judged {
         confusion(&runs);
         figures(&runs);
     }
+    if !fixes.is_empty() {
+        let to_pong = fixes.iter().filter(|f| f.then == Then::Pong);
+        crate::fix::say_times(to_pong.filter_map(|f| f.outcome.as_ref().ok().copied()));
+        say!("fixes: {} passed, {unfixed} failed", fixes.len() - unfixed);
+    }
     let passed = if judged { runs.len() - failed } else { outcomes.len() - broken };
     say!("{passed} passed, {} failed, 0 skipped", failed + broken);
-    failed + broken > 0
+    failed + broken + unfixed > 0
 }
 
 fn confusion(runs: &[&Judged]) {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::expect::{self, Report};
+use crate::fix::{self, Then};
 use crate::instance::Instance;
 use crate::scenario::{Base, Expect, Scenario, VANTAGES, container, step};
 use crate::shell::Output;
@@ -49,30 +50,61 @@ pub struct Outcome {
     /// Why the scenario itself did not work.
     pub fault: Option<String>,
     pub runs: Vec<Judged>,
+    /// What became of its fix, where one was to be made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fixed: Option<Fixed>,
 }
 
-pub fn scenario(scenario: &Scenario, nopong: Option<&Path>) -> Outcome {
-    let began = std::time::Instant::now();
-    let mut runs = Vec::new();
-    let fault = attempt(scenario, nopong, &mut runs).err();
-    Outcome {
-        scenario: scenario.name.clone(),
-        about: scenario.about.clone(),
-        seconds: began.elapsed().as_secs_f64(),
-        fault,
-        runs,
+impl Outcome {
+    /// Anything else than it was to be.
+    pub fn is_bad(&self) -> bool {
+        self.fault.is_some()
+            || self.runs.iter().any(|r| !r.wrong.is_empty())
+            || self.fixed.as_ref().is_some_and(|f| f.outcome.is_err())
     }
 }
 
-fn attempt(scenario: &Scenario, nopong: Option<&Path>, runs: &mut Vec<Judged>) -> Result<(), Fail> {
+/// A fix made and undone.
+#[derive(Debug, Serialize)]
+pub struct Fixed {
+    pub then: Then,
+    /// Seconds that it took, or what was wrong.
+    pub outcome: Result<f64, Fail>,
+}
+
+/// The fault, nopong's answers to it and, with `fixes`, the scenario's fix in the same lab.
+pub fn scenario(scenario: &Scenario, nopong: Option<&Path>, fixes: bool) -> Outcome {
+    let began = std::time::Instant::now();
+    let mut outcome = Outcome {
+        scenario: scenario.name.clone(),
+        about: scenario.about.clone(),
+        seconds: 0.0,
+        fault: None,
+        runs: Vec::new(),
+        fixed: None,
+    };
+    outcome.fault = attempt(scenario, nopong, fixes, &mut outcome).err();
+    outcome.seconds = began.elapsed().as_secs_f64();
+    outcome
+}
+
+fn attempt(
+    scenario: &Scenario,
+    nopong: Option<&Path>,
+    fixes: bool,
+    outcome: &mut Outcome,
+) -> Result<(), Fail> {
     let lab = Instance::boot(tree::host(&scenario.tree)?, nopong, None)?;
     healthy(&lab, scenario)?;
     broken(&lab, scenario)?;
     if nopong.is_some() {
         for expect in &scenario.runs {
             for vantage in expect.from.all() {
-                runs.push(judged(&lab, scenario, expect, vantage)?);
+                outcome.runs.push(judged(&lab, scenario, expect, vantage)?);
             }
+        }
+        if let Some(fix) = scenario.fix.as_ref().filter(|_| fixes) {
+            outcome.fixed = Some(Fixed { then: fix.then, outcome: fix::on(&lab, scenario, fix) });
         }
     }
     Ok(())
