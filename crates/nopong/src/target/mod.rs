@@ -1,6 +1,5 @@
 //! What is to be dialled, and where that was said.
 
-mod compose;
 mod correct;
 mod expand;
 mod frameworks;
@@ -11,10 +10,9 @@ mod source;
 mod tree;
 mod url;
 
-pub use compose::compose_service;
 pub use correct::{Correction, correct, hidden, shown_line};
 pub(crate) use frameworks::unit_of;
-pub use frameworks::{redis_services, service_at};
+pub use frameworks::{redis_services, service_at, service_named};
 pub use mask::redacted as redact;
 pub use settings::{Found, Surroundings, from_argument, from_settings};
 pub use url::parse;

@@ -10,5 +10,5 @@ pub(super) fn service(request: &Request, file: &CaseFile) -> Option<Composed> {
     if request.home.is_some() || name.asked.contains('.') {
         return None;
     }
-    crate::target::compose_service(&name.asked)
+    crate::target::service_named(&name.asked)
 }

@@ -6,22 +6,30 @@ use super::super::settings::Surroundings;
 use super::super::tree::{self, Leaf};
 use super::dotenv::{self, Layer};
 use crate::evidence::client::Remark;
+use crate::evidence::containers::Composed;
+use crate::text::shown_str;
 
-/// The first that is there is the project's; overrides are laid over it.
-const MAIN: &[&str] = &["compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"];
+/// The first that is there is the project's, the first override is laid over it (compose-go 2, cli/options.go:
+/// DefaultFileNames, DefaultOverrideFileNames).
+const MAIN: &[&str] = &["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
 const OVERRIDE: &[&str] = &[
-    "compose.override.yaml",
     "compose.override.yml",
-    "docker-compose.override.yaml",
+    "compose.override.yaml",
     "docker-compose.override.yml",
+    "docker-compose.override.yaml",
 ];
 /// At most so many files of one project, and environment files of one service.
 const FILES: usize = 8;
+/// Most ports told of.
+const PORTS: usize = 8;
 
 /// One service, as all files together say.
 #[derive(Debug, Default)]
 struct Service {
     name: String,
+    /// Where it is first spoken of.
+    file: String,
+    line: usize,
     /// Variables; a value that is none comes from the shell.
     environment: Vec<(String, Option<String>, Place)>,
     env_files: Vec<String>,
@@ -31,10 +39,28 @@ struct Service {
     names: Vec<String>,
     /// Names that it alone knows, with the service each means.
     links: Vec<(String, String)>,
-    /// Ports, published and inside.
-    ports: Vec<(u16, u16)>,
+    ports: Vec<Port>,
     image: String,
     mode: String,
+}
+
+/// One of `ports:`, a text (`6380:6379`, `127.0.0.1:6380:6379/tcp`) or a mapping with `published` and `target`.
+#[derive(Debug, Default)]
+struct Port {
+    /// As written; a mapping's in the form of a text.
+    text: String,
+    published: Option<u16>,
+    target: Option<u16>,
+    /// Which mapping of which file it comes from.
+    mapping: Option<(String, String)>,
+}
+
+impl Port {
+    fn of(text: String) -> Self {
+        let mut parts = text.split('/').next().unwrap_or_default().rsplit(':').map(|p| p.parse().ok());
+        let (target, published) = (parts.next().flatten(), parts.next().flatten());
+        Self { text, published, target, mapping: None }
+    }
 }
 
 /// Candidates of every service.
@@ -54,7 +80,7 @@ pub(super) fn read(here: &Surroundings) -> Vec<Candidate> {
         for mut candidate in from_pairs(&pairs, &place) {
             let remark = remark(&candidate, service, &services);
             for setting in &mut candidate.settings {
-                setting.inside = Some(format!("service {}", crate::text::shown_str(&service.name, 60)));
+                setting.inside = Some(format!("service {}", shown_str(&service.name, 60)));
                 setting.remark.clone_from(&remark);
             }
             found.push(match idle {
@@ -105,12 +131,13 @@ fn add(services: &mut Vec<Service>, file: &str, text: &str, here: &Surroundings,
         let at = match services.iter().position(|s| s.name == *name) {
             Some(at) => at,
             None => {
-                services.push(Service { name: name.clone(), ..Service::default() });
+                let (file, line) = (file.to_owned(), leaf.line);
+                services.push(Service { name: name.clone(), file, line, ..Service::default() });
                 services.len() - 1
             }
         };
         if let Some(service) = services.get_mut(at) {
-            take(service, rest, value, Place::at(file, leaf.line));
+            take(service, rest, value, file, leaf.line);
         }
     }
 }
@@ -120,7 +147,8 @@ fn overridden(leaves: &[Leaf], leaf: &Leaf) -> bool {
     leaf.merged && leaves.iter().any(|l| !l.merged && l.path == leaf.path)
 }
 
-fn take(service: &mut Service, path: &[String], value: String, place: Place) {
+fn take(service: &mut Service, path: &[String], value: String, file: &str, line: usize) {
+    let place = || Place::at(file, line);
     let words: Vec<&str> = path.iter().map(String::as_str).collect();
     let null = matches!(value.as_str(), "~" | "null");
     match words.as_slice() {
@@ -129,9 +157,9 @@ fn take(service: &mut Service, path: &[String], value: String, place: Place) {
                 Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
                 None => (value, None),
             };
-            set(service, key, value, place);
+            set(service, key, value, place());
         }
-        ["environment", key] => set(service, (*key).to_owned(), (!null).then_some(value), place),
+        ["environment", key] => set(service, (*key).to_owned(), (!null).then_some(value), place()),
         ["env_file"] | ["env_file", _] | ["env_file", _, "path"] if service.env_files.len() < FILES => {
             service.env_files.push(value.trim_start_matches("./").to_owned());
         }
@@ -147,7 +175,10 @@ fn take(service: &mut Service, path: &[String], value: String, place: Place) {
             service.links.push((alias.to_owned(), of.to_owned()));
         }
         ["container_name" | "hostname"] => service.names.push(value),
-        ["ports", _] => service.ports.extend(published(&value)),
+        ["ports", _] => service.ports.push(Port::of(value)),
+        ["ports", n, part @ ("published" | "target")] => {
+            map_port(&mut service.ports, (file, n), part, &value);
+        }
         ["image"] => service.image = value,
         ["network_mode"] => service.mode = value,
         _ => {}
@@ -159,11 +190,18 @@ fn set(service: &mut Service, key: String, value: Option<String>, place: Place) 
     service.environment.push((key, value, place));
 }
 
-/// `6380:6379`, `127.0.0.1:6380:6379/tcp`.
-fn published(text: &str) -> Option<(u16, u16)> {
-    let mut parts = text.split('/').next()?.rsplit(':');
-    let inside = parts.next()?.parse().ok()?;
-    Some((parts.next()?.parse().ok()?, inside))
+fn map_port(ports: &mut Vec<Port>, (file, n): (&str, &str), part: &str, value: &str) {
+    let mapping = Some((file.to_owned(), n.to_owned()));
+    if ports.last().is_none_or(|p| p.mapping != mapping) {
+        ports.push(Port { mapping, ..Port::default() });
+    }
+    let Some(port) = ports.last_mut() else { return };
+    match part {
+        "published" => port.published = value.parse().ok(),
+        _ => port.target = value.parse().ok(),
+    }
+    let both = [port.published, port.target].into_iter().flatten().map(|p| p.to_string());
+    port.text = both.collect::<Vec<_>>().join(":");
 }
 
 /// What a service's process has: its env files in their order, `environment` over them.
@@ -193,7 +231,7 @@ fn remark(candidate: &Candidate, service: &Service, all: &[Service]) -> Option<R
         return None;
     }
     let remark = |cause: &str, says: String| Some(Remark { cause: cause.to_owned(), says });
-    let (own, host) = (crate::text::shown_str(&service.name, 60), crate::text::shown_str(&target.host, 100));
+    let (own, host) = (shown_str(&service.name, 60), shown_str(&target.host, 100));
     let redis: Vec<&Service> = all.iter().filter(|s| is_redis(&s.image)).collect();
     let loopback = host.eq_ignore_ascii_case("localhost")
         || target.host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
@@ -235,7 +273,8 @@ fn remark(candidate: &Candidate, service: &Service, all: &[Service]) -> Option<R
         let says = format!("service {own} is told {host}, and shares no network with service {}", meant.name);
         return remark("name-on-other-network", says);
     }
-    let port = meant.ports.iter().find(|(out, inside)| *out == target.port && out != inside);
+    let mut ports = meant.ports.iter().filter_map(|p| p.published.zip(p.target));
+    let port = ports.find(|(out, inside)| *out == target.port && out != inside);
     if let Some((out, inside)) = port.filter(|_| is_redis(&meant.image)) {
         let says = format!(
             "service {own} is told port {out}, which {host} has on the host only: inside it is {inside}"
@@ -271,6 +310,24 @@ pub(in crate::target) fn variable_lines(
     let set = all.iter().flat_map(|s| &s.environment);
     let same = set.filter(|(k, v, _)| k == key && v.as_deref() == Some(value));
     same.filter_map(|(.., place)| place.place.rsplit_once(':')?.1.parse().ok()).collect()
+}
+
+/// The service of the working directory's project that is known by a name.
+pub fn service_named(name: &str) -> Option<Composed> {
+    known_by(name, &Surroundings::read())
+}
+
+fn known_by(name: &str, here: &Surroundings) -> Option<Composed> {
+    let all = project(here);
+    let by_name = all.iter().find(|s| s.name.eq_ignore_ascii_case(name));
+    let found =
+        by_name.or_else(|| all.iter().find(|s| s.names.iter().any(|n| n.eq_ignore_ascii_case(name))))?;
+    Some(Composed {
+        file: shown_str(&found.file, 200),
+        service: shown_str(&found.name, 100),
+        line: u32::try_from(found.line).unwrap_or(0),
+        ports: found.ports.iter().take(PORTS).map(|p| shown_str(&p.text, 60)).collect(),
+    })
 }
 
 /// Services of a compose file that run Redis or what speaks like it, by their image.
@@ -367,6 +424,22 @@ mod tests {
         let port = "services:\n  web:\n    environment:\n      REDIS_URL: redis://cache:6380\n  cache:\n    image: redis:7\n    ports: [\"6380:6379\"]\n";
         let (id, says) = remark(port).unwrap();
         assert!(id == "wrong-port" && says.contains("inside it is 6379"), "{says}");
+    }
+
+    #[test]
+    fn a_service_by_its_name_with_its_ports() {
+        let text = "services:\n  web:\n    image: x\n  redis:\n    image: redis:7\n    container_name: shop-redis\n    ports:\n      - \"6380:6379\"\n      - target: 1\n        published: 2\n";
+        let over = ("compose.override.yml", "services:\n  redis:\n    ports: [\"7:8\"]\n");
+        let here = Surroundings::of(&[], &[("compose.yaml", text), over]);
+        let found = super::known_by("Redis", &here).unwrap();
+        assert_eq!((found.file.as_str(), found.service.as_str(), found.line), ("compose.yaml", "redis", 5));
+        assert_eq!(found.ports, ["6380:6379", "2:1", "7:8"]);
+        assert!(super::known_by("web", &here).is_some_and(|s| s.ports.is_empty()));
+        assert_eq!(super::known_by("shop-redis", &here).unwrap().service, "redis");
+        assert!(super::known_by("db", &here).is_none());
+        assert!(
+            super::known_by("redis", &Surroundings::of(&[], &[("compose.yaml", "services: [")])).is_none()
+        );
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod spring;
 mod systemd;
 
 pub(super) use compose::variable_lines;
-pub use compose::{redis_services, service_at};
+pub use compose::{redis_services, service_at, service_named};
 pub(super) use laravel::is_cached;
 pub(crate) use systemd::unit_of;
 
