@@ -9,6 +9,7 @@
 //! It does no IO: text in, verdict out. It does not know the clouds' firewalls, nor what happens below the hooks
 //! (tc, XDP, eBPF) or above them (TCP itself).
 
+mod clock;
 mod combine;
 mod exercise;
 mod insert;
@@ -22,8 +23,10 @@ mod packet;
 mod parse;
 mod set;
 mod ufw;
+mod usual;
 mod value;
 
+pub use clock::Clock;
 pub use exercise::{exercise_iptables, exercise_nft};
 pub use insert::{Allow, Place};
 pub use judge::{Need, Outcome, Passed, RuleRef, Verdict, judge, rule_by_handle};

@@ -2,6 +2,7 @@
 //!
 //! Nothing here is specific to nft or iptables but the words kept for the reader (text, handle, line).
 
+use crate::clock::Times;
 use crate::set::SetData;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -34,6 +35,16 @@ pub struct Ruleset {
     pub(crate) ipsets: HashMap<String, Arc<SetData>>,
     /// Sets that a rule adds to or deletes from.
     pub(crate) changed_ipsets: Vec<String>,
+}
+
+/// What rules write, and other rules ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Changed {
+    /// The class of service: DSCP and ECN.
+    Tos,
+    Zone,
+    Label,
+    Priority,
 }
 
 impl Ruleset {
@@ -109,6 +120,8 @@ pub(crate) struct Table {
     pub(crate) chains: Vec<Chain>,
     pub(crate) by_name: HashMap<String, usize>,
     pub(crate) sets: BTreeMap<String, Arc<SetData>>,
+    /// What some rule may write into a packet or its connection.
+    pub(crate) changes: Vec<Changed>,
 }
 
 /// The points where the kernel asks.
@@ -187,6 +200,13 @@ pub(crate) enum Stmt {
         keeps: Vec<Kept>,
     },
     Notrack,
+    /// A program takes the packet and decides, if one waits at one of these queues.
+    Queue {
+        first: u16,
+        last: u16,
+        /// Without a program the packet goes on.
+        bypass: bool,
+    },
     /// Something else takes the packet and decides: a program, a proxy.
     Taken(String),
     /// Turns the packet into another, which nobody can judge.
@@ -320,6 +340,8 @@ pub(crate) enum Cond {
     Any(Vec<Self>),
     /// Depends on what cannot be known beforehand.
     Unknown(String),
+    /// Within these times.
+    Time(Box<Times>),
     /// Taken to hold, or not to, because of what the text says, as nearly every packet finds it.
     Assumed(bool, String),
 }
@@ -357,6 +379,25 @@ pub(crate) enum Expr {
     Unknown(String),
     /// The same, but within these bounds.
     Between(String, u128, u128),
+    /// The last, where the packet has all of the others; else it lacks this one too.
+    With(Vec<Self>, Box<Self>),
+    /// What a SYN nearly always has there.
+    Usual(Usual),
+}
+
+/// A range that a value is taken to be in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usual {
+    pub(crate) first: u128,
+    pub(crate) last: u128,
+    /// Its name for the reader.
+    pub(crate) what: &'static str,
+    /// What is taken for granted.
+    pub(crate) says: &'static str,
+    /// Not where rules change it.
+    pub(crate) unless: Option<Changed>,
+    /// Also of later packets.
+    pub(crate) later: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -388,6 +429,11 @@ pub(crate) enum Field {
     CtOrigDaddr,
     CtOrigSport,
     CtOrigDport,
+    /// As the answer will have them.
+    CtReplySaddr,
+    CtReplyDaddr,
+    CtReplySport,
+    CtReplyDport,
     Uid,
     Gid,
     /// Kind of address (RTN_*), of source or destination.
@@ -403,6 +449,17 @@ pub(crate) enum Field {
     /// The largest segment that the SYN announces.
     Mss,
     IifType,
+    OifType,
+    /// The interface that the way back to the source leaves by, whichever it came in on.
+    WayBack,
+    /// The class of the control group of the socket that sends it.
+    Cgroup,
+    /// The sender's hardware address, as 48 bits.
+    Mac,
+    /// Second of the day, day of the week, second since 1970, as nft shows them.
+    Hour,
+    Weekday,
+    Date,
     Length,
     /// Hops the packet may still go.
     Ttl,

@@ -1,5 +1,6 @@
 //! The connection to be judged: one TCP packet and what is known of where it stands.
 
+use crate::clock::Clock;
 use std::net::IpAddr;
 
 /// Where the packet is judged.
@@ -70,6 +71,12 @@ pub struct Packet {
     pub routes: Vec<Route>,
     /// Whether the way back to the source leaves by the interface it came in on; assumed when not known.
     pub reverse_path: Option<bool>,
+    /// When it is sent; for rules that hold at some times only.
+    pub now: Option<Clock>,
+    /// The queues of packets at which a program waits.
+    pub queues: Option<Vec<u16>>,
+    /// The sender's hardware address, where it is in the same network: 48 bits.
+    pub mac: Option<u64>,
 }
 
 impl Packet {
@@ -91,6 +98,9 @@ impl Packet {
             local: None,
             routes: Vec::new(),
             reverse_path: None,
+            now: None,
+            queues: None,
+            mac: None,
         }
     }
 

@@ -51,7 +51,7 @@ fn iptables_words() {
     }
     for maybe in [
         "-m string --string GE --algo bm",
-        "-m connlimit --connlimit-above 20",
+        "-m connlimit --connlimit-above 15",
         "-m ttl --ttl-eq 64",
         "-m quota --quota 60",
     ] {

@@ -272,12 +272,13 @@ impl Build {
                 self.doubted = true;
                 self.push(Cond::Never, negate);
             }
-            "--limit-iface-in" | "--limit-iface-out" => self.doubt("the interface that carries the address"),
+            "--limit-iface-out" => self.doubt("the interface that carries the address"),
             // Of a rule for both families in one text; for the other one it is left out.
             "-4" | "--ipv4" if self.v6 => self.conds.push(Cond::Never),
             "-6" | "--ipv6" if !self.v6 => self.conds.push(Cond::Never),
             "-4" | "--ipv4" | "-6" | "--ipv6" => {}
             _ if self.unlikely(option, negate, words)? => {}
+            _ if self.outside(option, negate, words)? => {}
             "--match-set" | "--set" if option != "--set" || self.module() == "set" => {
                 let (name, dirs) = (arg(words)?, arg(words)?);
                 let key = dirs.split(',').map(|d| d.trim().to_owned()).collect::<Vec<_>>();
@@ -336,15 +337,11 @@ impl Build {
             "" => return Err(format!("the option `{option}` belongs to no match")),
             "limit" | "hashlimit" => "a rate limit".to_owned(),
             "recent" => "which addresses were seen lately".to_owned(),
-            "connlimit" => "the number of connections".to_owned(),
-            "statistic" => "chance".to_owned(),
-            "time" => "the time of day".to_owned(),
             "owner" => "the owner of the sending socket".to_owned(),
             "physdev" => "the bridge port it came in on".to_owned(),
             "socket" => "the socket that takes the packet".to_owned(),
             "quota" => "a quota".to_owned(),
             "connbytes" => "the bytes of the connection so far".to_owned(),
-            "mac" => "the hardware address of the sender".to_owned(),
             "policy" => "IPsec".to_owned(),
             other => format!("the match `{other}` ({option})"),
         };
@@ -400,7 +397,7 @@ impl Build {
         Ok(())
     }
 
-    fn address(&self, field: &Expr, text: &str) -> Result<Cond, String> {
+    pub(super) fn address(&self, field: &Expr, text: &str) -> Result<Cond, String> {
         let mut any = Vec::new();
         for one in text.split(',') {
             any.push(self.network(field.clone(), one)?);

@@ -4,12 +4,13 @@
 //! as some editors write. Which family it is stands in the header; without one, in its addresses.
 
 mod matches;
+mod outside;
 mod targets;
 mod unlikely;
 mod values;
 mod words;
 
-use crate::model::{Base, Chain, Family, HookPoint, Kind, Rule, Ruleset, Table};
+use crate::model::{Base, Chain, Changed, Family, HookPoint, Kind, Rule, Ruleset, Table};
 use crate::parse::Trouble;
 use std::collections::{BTreeMap, HashMap};
 use words::Words;
@@ -146,6 +147,7 @@ impl Reader {
                 chains: Vec::new(),
                 by_name: HashMap::new(),
                 sets: BTreeMap::new(),
+                changes: Vec::new(),
             });
             self.tables.len() - 1
         });
@@ -227,6 +229,7 @@ impl Reader {
         let mut rule = matches::rule(&mut words, self.v6)?;
         rule.text = text.to_owned();
         self.changed.extend(changed_sets(text));
+        self.tables[table].changes.extend(changes(text));
         rule.packets = packets;
         rule.line = number;
         let rules = &mut self.tables[table].chains[at].rules;
@@ -267,6 +270,20 @@ fn changed_sets(text: &str) -> impl Iterator<Item = String> + '_ {
     let words = text.split_whitespace();
     let changes = |w: &str| matches!(w, "--add-set" | "--del-set" | "--map-set");
     words.clone().zip(words.skip(1)).filter(move |(w, _)| changes(w)).map(|(_, name)| name.to_owned())
+}
+
+/// What the rule may write, for rules that ask for it.
+fn changes(text: &str) -> Option<Changed> {
+    let words = text.split_whitespace();
+    let has = |word: &str| words.clone().any(|w| w == word);
+    let target = words.clone().zip(words.clone().skip(1)).find(|(w, _)| matches!(*w, "-j" | "--jump"));
+    match target.map(|(_, t)| t) {
+        Some("TOS" | "DSCP" | "ECN") => Some(Changed::Tos),
+        Some("CT") if has("--zone") || has("--zone-orig") || has("--zone-reply") => Some(Changed::Zone),
+        Some("CLASSIFY") => Some(Changed::Priority),
+        _ if has("connlabel") && has("--set") => Some(Changed::Label),
+        _ => None,
+    }
 }
 
 fn counted(text: &str) -> Option<u64> {

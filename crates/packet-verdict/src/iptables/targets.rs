@@ -69,7 +69,8 @@ pub(super) fn target(name: &str, goto: bool, words: &mut Words, v6: bool) -> Res
         "CT" if options.has("--notrack") => vec![Stmt::Notrack],
         "CT" => vec![],
         "NOTRACK" => vec![Stmt::Notrack],
-        "NFQUEUE" | "QUEUE" => vec![Stmt::Taken("the program behind an NFQUEUE".into())],
+        "NFQUEUE" => vec![queue(&options)?],
+        "QUEUE" => vec![Stmt::Queue { first: 0, last: 0, bypass: false }],
         "TPROXY" => vec![Stmt::Rewrites("a transparent proxy takes the packet")],
         "NETMAP" | "DNPT" | "RAWDNAT" => {
             vec![Stmt::Rewrites("a rule gives the packet another destination, which is not understood")]
@@ -113,6 +114,18 @@ fn reject(with: Option<&str>, v6: bool) -> Result<Reject, String> {
         (Some("icmp6-reject-route" | "reject-route"), true) => Reject::Icmp6RejectRoute,
         (Some(other), _) => return Err(format!("--reject-with {other} is not known")),
     })
+}
+
+fn queue(options: &Options) -> Result<Stmt, String> {
+    let number = |t: &str| t.parse::<u16>().map_err(|_| format!("`{t}` is no number of a queue"));
+    let (first, last) = match options.get("--queue-balance").map(|b| b.split_once(':').unwrap_or((b, b))) {
+        Some((first, last)) => (number(first)?, number(last)?),
+        None => {
+            let one = options.get("--queue-num").map_or(Ok(0), number)?;
+            (one, one)
+        }
+    };
+    Ok(Stmt::Queue { first, last, bypass: options.has("--queue-bypass") })
 }
 
 fn tcp_only() -> Stmt {

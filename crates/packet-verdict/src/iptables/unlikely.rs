@@ -53,32 +53,10 @@ impl Build {
                 let number = Expr::Const(num(&words.arg(option)?)?);
                 self.push(Cond::Cmp(Expr::Field(Field::Ttl), op, number), negate);
             }
-            // The whole day; the other end has its own say.
-            ("time", "--timestart") if matches!(words.peek(), Some("00:00" | "00:00:00")) => {
-                words.skip_args();
-            }
-            ("time", "--timestop") if words.peek() == Some("23:59:59") => words.skip_args(),
-            // What iptables-save writes where no end was given.
-            ("time", "--datestop") if words.peek().is_some_and(|w| w.starts_with("2038-01-19T")) => {
-                words.skip_args();
-            }
             // Two ports of one bridge: a packet that is routed, or for this host, did not pass so (physdev_mt).
             ("physdev", "--physdev-is-bridged") => {
                 self.doubted = true;
                 self.conds.push(Cond::Assumed(negate, "the packet is routed, not bridged".into()));
-            }
-            // The connection itself counts (connlimit_mt).
-            ("connlimit", "--connlimit-above" | "--connlimit-upto") => {
-                let none = words.arg(option)? == "0";
-                self.doubted = true;
-                match (none, (option == "--connlimit-upto") != negate) {
-                    (true, true) => self.conds.push(Cond::Never),
-                    (true, false) => {}
-                    (false, _) => self.conds.push(Cond::Unknown("the number of connections".into())),
-                }
-            }
-            ("connlimit", "--connlimit-mask" | "--connlimit-saddr" | "--connlimit-daddr") => {
-                words.skip_args();
             }
             ("set", "--update-counters" | "--update-subcounters") => {}
             _ => return Ok(false),

@@ -1,13 +1,16 @@
 //! Conditions and expressions against a packet at a place.
 
 use super::state::{Place, State, rtn};
-use crate::model::{Cond, Expr, Field, Op, Ruleset, SetRef, Table};
-use crate::packet::{Address, Packet, addr_bits};
+use crate::model::{Cond, Expr, Field, Op, Ruleset, SetRef, Table, Usual};
+use crate::packet::{Address, CtState, Packet, addr_bits};
 use crate::set::{Datum, SetData};
-use crate::value::{Tri, Value};
+use crate::value::{Tri, Value, bits_name};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// Hardware type of an Ethernet (linux/if_arp.h).
+const ARPHRD_ETHER: u128 = 1;
 
 /// All an expression can look at.
 pub(super) struct Scope<'a> {
@@ -42,6 +45,13 @@ impl<'a> Scope<'a> {
             Cond::All(list) => list.iter().fold(Tri::Yes, |acc, c| acc.and(self.cond(c))),
             Cond::Any(list) => list.iter().fold(Tri::No, |acc, c| acc.or(self.cond(c))),
             Cond::Unknown(_) => Tri::Maybe,
+            Cond::Time(times) => {
+                let holds = times.holds(self.packet.now);
+                if let (Some(now), true) = (self.packet.now, holds != times.holds(None)) {
+                    self.assume(&format!("it is {}", now.words()));
+                }
+                holds
+            }
             Cond::Assumed(holds, says) => {
                 self.assume(says);
                 (*holds).into()
@@ -150,6 +160,14 @@ impl<'a> Scope<'a> {
                 if *field == Field::Ttl {
                     self.assume("the packet arrives with 30 to 128 hops left, as from common systems");
                 }
+                if matches!(field, Field::Hour | Field::Weekday | Field::Date)
+                    && let Some(now) = self.packet.now
+                {
+                    self.assume(&format!("it is {}", now.words()));
+                }
+                if let Some(known) = self.interface_kind(*field) {
+                    return known;
+                }
                 // One who has only the rules: a host answers where its address is, but for odd set-ups.
                 if *field == Field::DaddrTypeOnIface && self.state.to_us && !self.interface_known() {
                     self.assume("the interface it comes in on has the address that is dialled");
@@ -165,7 +183,45 @@ impl<'a> Scope<'a> {
             Expr::Map(key, map) => self.map_value(key, map),
             Expr::Unknown(_) => Value::UNKNOWN,
             Expr::Between(_, lo, hi) => Value::Range(*lo, *hi),
+            Expr::With(others, value) => {
+                if others.iter().any(|e| self.expr(e) == Value::Absent) {
+                    Value::Absent
+                } else {
+                    self.expr(value)
+                }
+            }
+            Expr::Usual(usual) => self.usual(usual),
         }
+    }
+
+    fn usual(&self, usual: &Usual) -> Value {
+        let mut tables = self.rulesets.iter().flat_map(|r| &r.tables);
+        let changed = usual.unless.is_some_and(|c| tables.any(|t| t.changes.contains(&c)));
+        if changed || (self.packet.state != CtState::New && !usual.later) {
+            return Value::UNKNOWN;
+        }
+        self.assume(usual.says);
+        if usual.first == usual.last {
+            Value::Known(usual.first)
+        } else {
+            Value::Range(usual.first, usual.last)
+        }
+    }
+
+    /// The type of an interface by its name: of a tunnel there are too many, all else is an Ethernet.
+    fn interface_kind(&self, field: Field) -> Option<Value> {
+        let of = match field {
+            Field::IifType => Field::IifName,
+            Field::OifType => Field::OifName,
+            _ => return None,
+        };
+        let value = self.state.read(field, self.place, self.packet);
+        let Value::Known(bits) = self.state.read(of, self.place, self.packet) else { return None };
+        if matches!(value, Value::Absent | Value::Known(_)) || is_tunnel(&bits_name(bits)) {
+            return None;
+        }
+        self.assume("the interface is an Ethernet, by its name");
+        Some(Value::Known(ARPHRD_ETHER))
     }
 
     /// The one value behind the key; a missing entry ends the rule, like an absent field.
@@ -260,6 +316,7 @@ impl<'a> Scope<'a> {
                 list.iter().filter(|c| self.cond(c) == Tri::Maybe).for_each(|c| self.unknowns(c, out));
             }
             Cond::Unknown(why) => out.push(why.clone()),
+            Cond::Time(_) => out.push("the time of day".into()),
             Cond::Assumed(..) => {}
         }
     }
@@ -283,8 +340,24 @@ impl<'a> Scope<'a> {
                 }
             }
             Expr::Unknown(what) | Expr::Between(what, ..) => out.push(what.clone()),
+            Expr::With(others, value) => {
+                others.iter().chain([&**value]).for_each(|e| self.unknown_expr(e, out))
+            }
+            Expr::Usual(usual) => {
+                if !matches!(self.usual(usual), Value::Known(_)) {
+                    out.push(usual.what.to_owned());
+                }
+            }
         }
     }
+}
+
+/// Beginnings of the names that tunnels and dialled lines have.
+const TUNNELS: [&str; 13] =
+    ["tun", "tap", "ppp", "wg", "gre", "ipip", "sit", "vti", "ip6tnl", "xfrm", "tailscale", "nebula", "zt"];
+
+fn is_tunnel(name: &str) -> bool {
+    TUNNELS.iter().any(|t| name.starts_with(t))
 }
 
 fn field_words(field: Field) -> &'static str {
@@ -298,9 +371,13 @@ fn field_words(field: Field) -> &'static str {
         Field::CtStatus => "the connection's status",
         Field::Uid | Field::Gid => "the owner of the sending socket",
         Field::DaddrTypeOnIface => "the interface that carries the address",
-        Field::ReversePath => "the way back to the source",
+        Field::ReversePath | Field::WayBack => "the way back to the source",
         Field::PktType => "the packet's type",
         Field::IifType => "the type of the incoming interface",
+        Field::OifType => "the type of the outgoing interface",
+        Field::Hour | Field::Weekday | Field::Date => "the time of day",
+        Field::Mac => "the hardware address of the sender",
+        Field::Cgroup => "the control group of the sending socket",
         Field::Length => "the packet's length",
         Field::Ttl => "the hops that the packet may still go",
         Field::FragOff => "whether the packet may be fragmented",

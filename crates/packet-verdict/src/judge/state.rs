@@ -1,5 +1,6 @@
 //! What the packet is at one moment on its way, and what its fields read there.
 
+use crate::clock::Clock;
 use crate::model::{Field, HookPoint};
 use crate::packet::{CtState, Hook, Packet, addr_bits};
 use crate::value::{Value, name_bits};
@@ -148,6 +149,9 @@ impl State {
             Field::CtOrigSaddr | Field::CtOrigDaddr | Field::CtOrigSport | Field::CtOrigDport => {
                 only(self.tracked(place), original(field, packet))
             }
+            Field::CtReplySaddr | Field::CtReplyDaddr | Field::CtReplySport | Field::CtReplyDport => {
+                only(self.tracked(place), self.reply(field, packet))
+            }
             Field::Uid => owner(packet.uid, place, packet),
             Field::Gid => owner(packet.gid, place, packet),
             Field::SaddrType => known(source_type(packet)),
@@ -162,10 +166,17 @@ impl State {
             Field::PktType => known(0),
             // At least both headers; a SYN carries up to 40 bytes of options.
             Field::Length => match packet.state {
-                CtState::New | CtState::Answer => Value::Range(if v4 { 40 } else { 60 }, 100),
+                CtState::New | CtState::Answer => {
+                    if v4 {
+                        Value::Range(40, 80)
+                    } else {
+                        Value::Range(60, 100)
+                    }
+                }
                 CtState::Established => Value::Range(40, 65535),
             },
-            Field::Ttl => Value::Range(TTL.0, TTL.1),
+            // net.ipv4.ip_default_ttl is 64 (RFC 1700), and hardly ever less than what arrives.
+            Field::Ttl => Value::Range(if place.ours { 64 } else { TTL.0 }, TTL.1),
             Field::FragOff => only(v4, Value::Bits(0, !DONT_FRAGMENT)),
             Field::Mss => match packet.state {
                 CtState::New | CtState::Answer => Value::Range(MSS.0, MSS.1),
@@ -177,7 +188,42 @@ impl State {
                 _ if name_bits("lo").map(Value::Known) == Some(place.iif) => known(ARPHRD_LOOPBACK),
                 _ => Value::Range(0, 65535),
             },
+            Field::OifType => match place.hook {
+                HookPoint::Ingress | HookPoint::Prerouting | HookPoint::Input => Value::Absent,
+                _ if name_bits("lo").map(Value::Known) == Some(self.oif) => known(ARPHRD_LOOPBACK),
+                _ => Value::Range(0, 65535),
+            },
+            Field::WayBack => match packet.route_dev(packet.src).and_then(name_bits) {
+                _ if place.ours => Value::UNKNOWN,
+                Some(dev) => known(dev),
+                None => place.iif,
+            },
+            Field::Hour => packet.now.and_then(Clock::hour).map_or(Value::UNKNOWN, known),
+            Field::Date => packet.now.and_then(Clock::date).map_or(Value::UNKNOWN, known),
+            Field::Weekday => packet.now.map_or(Value::Range(0, 6), |now| known(now.weekday())),
+            Field::Mac => match place.hook {
+                _ if place.ours => Value::Absent,
+                HookPoint::Output | HookPoint::Postrouting | HookPoint::Egress => Value::Absent,
+                _ if name_bits("lo").map(Value::Known) == Some(place.iif) => Value::Absent,
+                _ => packet.mac.map_or(Value::Range(0, (1 << 48) - 1), |m| known(m.into())),
+            },
+            // Like its owner: the socket is not found yet (nft_meta_get_eval_cgroup, cgroup_mt).
+            Field::Cgroup => owner(None, place, packet),
             Field::Foreign => Value::Absent,
+        }
+    }
+
+    /// The connection as its answer will be addressed, of the first packet.
+    fn reply(&self, field: Field, packet: &Packet) -> Value {
+        if packet.state != CtState::New {
+            return Value::UNKNOWN;
+        }
+        match field {
+            Field::CtReplySaddr => self.daddr,
+            Field::CtReplySport => self.dport,
+            _ if self.snat => Value::UNKNOWN,
+            Field::CtReplyDaddr => Value::Known(addr_bits(packet.src)),
+            _ => Value::Range(packet.sport.0.into(), packet.sport.1.into()),
         }
     }
 

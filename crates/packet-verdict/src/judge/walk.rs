@@ -362,13 +362,23 @@ impl<'a> Walker<'a> {
                     state.untracked |= !state.tracked(place);
                     ways.push(go_on(state, path));
                 }
-                Stmt::Taken(by) => {
-                    for (taken, end) in [(true, End::Accept), (false, End::Drop)] {
-                        let path = self.step(path, at, Event::Supposed(taken, by.as_str().into()));
+                Stmt::Queue { first, last, bypass } => {
+                    // Of several queues the kernel takes one by the addresses.
+                    let none = self
+                        .packet
+                        .queues
+                        .as_ref()
+                        .map(|all| (*first..=*last).filter(|n| all.contains(n)).count() == 0);
+                    if none == Some(true) {
+                        // nf_queue: without a program at the queue, -ESRCH.
                         let path = self.step(path, at, Event::Ended);
-                        add_exit(exits, Exit { end, state: state.clone(), path });
+                        let end = if *bypass { End::Accept } else { End::Drop };
+                        add_exit(exits, Exit { end, state, path });
+                        continue;
                     }
+                    self.taken(at, "the program behind an NFQUEUE", &state, path, exits);
                 }
+                Stmt::Taken(by) => self.taken(at, by, &state, path, exits),
                 Stmt::Rewrites(how) => {
                     let path = self.step(path, at, Event::Ended);
                     add_exit(exits, Exit { end: End::Lost(how), state, path });
@@ -386,6 +396,15 @@ impl<'a> Walker<'a> {
                     }
                 }
             }
+        }
+    }
+
+    /// Something else decides.
+    fn taken(&mut self, at: At, by: &str, state: &State, path: PathId, exits: &mut Vec<Exit>) {
+        for (taken, end) in [(true, End::Accept), (false, End::Drop)] {
+            let path = self.step(path, at, Event::Supposed(taken, by.into()));
+            let path = self.step(path, at, Event::Ended);
+            add_exit(exits, Exit { end, state: state.clone(), path });
         }
     }
 
@@ -470,7 +489,15 @@ impl<'a> Walker<'a> {
             SetRef::Anonymous(data) => data,
             SetRef::Named(name) => match table.sets.get(name) {
                 Some(data) => data,
-                None => return vec![(None, path)],
+                // Left out of the listing: nobody knows what is in it.
+                None => {
+                    let why: Rc<str> = format!("the content of @{name}, which the listing lacks").into();
+                    let mut out = vec![(None, self.step(path, at, Event::Supposed(false, why.clone())))];
+                    for action in [&Action::Accept, &Action::Drop] {
+                        out.push((Some(action), self.step(path, at, Event::Supposed(true, why.clone()))));
+                    }
+                    return out;
+                }
             },
             SetRef::Ipset(_) => return vec![(None, path)],
         };

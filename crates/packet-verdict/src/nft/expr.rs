@@ -1,6 +1,7 @@
 //! nft's expressions and matches, from their JSON.
 
 use super::types::Type;
+use crate::judge::rtn;
 use crate::model::{Cond, Expr, Field, Op, SetRef};
 use crate::set::{Datum, SetBuilder};
 use crate::value::name_bits;
@@ -51,9 +52,15 @@ pub(super) fn expr(json: &Json) -> Typed {
         "tcp option" if text(body, "name") == "maxseg" && text(body, "field") == "size" => {
             (Expr::Field(Field::Mss), Type::Number)
         }
+        "jhash" => {
+            let there =
+                body.get("expr").map_or_else(Vec::new, |e| key(e).into_iter().map(|(e, _)| e).collect());
+            let (hash, ty) = modulo(body, "a hash of the packet");
+            (Expr::With(there, Box::new(hash)), ty)
+        }
         "tcp option" | "sctp chunk" | "dccp option" => unknown(format!("a {kind}")),
         "numgen" => modulo(body, "a number generator"),
-        "jhash" | "symhash" => modulo(body, "a hash of the packet"),
+        "symhash" => modulo(body, "a hash of the packet"),
         "osf" => unknown("the client's operating system"),
         "ipsec" => unknown("IPsec"),
         other => unknown(format!("`{other}`, which is not understood")),
@@ -62,8 +69,17 @@ pub(super) fn expr(json: &Json) -> Typed {
 
 /// Of unknown value, but there only if the other field is.
 fn with(field: Field, what: &str) -> Typed {
-    let there = Expr::Or(Box::new(Expr::Field(field)), Box::new(Expr::Const(u128::MAX)));
-    (Expr::And(Box::new(Expr::Unknown(what.into())), Box::new(there)), Type::Number)
+    (only_if(field, Expr::Unknown(what.into())), Type::Number)
+}
+
+/// The same of any expression.
+fn only_if(field: Field, value: Expr) -> Expr {
+    Expr::With(vec![Expr::Field(field)], Box::new(value))
+}
+
+/// DSCP: the upper six bits of the class of service; ECN: the lower two. Both are 0 together.
+fn class_of_service(family: Field, ty: Type) -> Typed {
+    (only_if(family, crate::usual::tos()), ty)
 }
 
 /// A part of a header that the packet does not have: asked whether it exists, it does not; else the rule ends.
@@ -98,14 +114,24 @@ fn payload(body: &Json) -> Typed {
         ("ip6", "version") => (constant_with(Field::SaddrV6, 6), Type::Number),
         ("ip", "ttl") => (only_with(Field::SaddrV4, Field::Ttl), Type::Number),
         ("ip6", "hoplimit") => (only_with(Field::SaddrV6, Field::Ttl), Type::Number),
+        ("ip", "hdrlength") => (constant_with(Field::SaddrV4, 5), Type::Number),
+        ("ip", "dscp") => class_of_service(Field::SaddrV4, Type::Dscp),
+        ("ip6", "dscp") => class_of_service(Field::SaddrV6, Type::Dscp),
+        ("ip", "ecn") => class_of_service(Field::SaddrV4, Type::Ecn),
+        ("ip6", "ecn") => class_of_service(Field::SaddrV6, Type::Ecn),
         ("ip", name) => with(Field::SaddrV4, &format!("ip {name}")),
         ("ip6", name) => with(Field::SaddrV6, &format!("ip6 {name}")),
         ("tcp" | "th", "sport") => f(Field::Sport, Type::Port),
         ("tcp" | "th", "dport") => f(Field::Dport, Type::Port),
         ("tcp", "flags") => f(Field::TcpFlags, Type::TcpFlags),
-        ("tcp" | "th", name) => (Expr::Unknown(format!("tcp {name}")), Type::Number),
-        ("ether", "type") => f(Field::EtherType, Type::EtherProto),
-        ("ether", name) => (Expr::Unknown(format!("ether {name}")), Type::Ether),
+        ("tcp" | "th", name) => {
+            let field = crate::usual::tcp_field(name);
+            (field.unwrap_or_else(|| Expr::Unknown(format!("tcp {name}"))), Type::Number)
+        }
+        // Only behind a device that has such headers, and before they are taken off.
+        ("ether", "type") => (only_with(Field::Mac, Field::EtherType), Type::EtherProto),
+        ("ether", "saddr") => f(Field::Mac, Type::Ether),
+        ("ether", name) => (only_if(Field::Mac, Expr::Unknown(format!("ether {name}"))), Type::Ether),
         (
             "udp" | "udplite" | "dccp" | "sctp" | "icmp" | "icmpv6" | "igmp" | "ah" | "esp" | "comp" | "arp"
             | "gre" | "vlan",
@@ -118,14 +144,12 @@ fn payload(body: &Json) -> Typed {
 
 /// A field that reads as `value` where `there` is present.
 fn only_with(there: Field, value: Field) -> Expr {
-    let all = Expr::Or(Box::new(Expr::Field(there)), Box::new(Expr::Const(u128::MAX)));
-    Expr::And(Box::new(Expr::Field(value)), Box::new(all))
+    only_if(there, Expr::Field(value))
 }
 
 /// A number where the field is present.
 fn constant_with(there: Field, number: u128) -> Expr {
-    let all = Expr::Or(Box::new(Expr::Field(there)), Box::new(Expr::Const(u128::MAX)));
-    Expr::And(Box::new(Expr::Const(number)), Box::new(all))
+    only_if(there, Expr::Const(number))
 }
 
 fn raw_payload(body: &Json) -> Typed {
@@ -133,6 +157,7 @@ fn raw_payload(body: &Json) -> Typed {
     match (text(body, "base").as_str(), at("offset"), at("len")) {
         ("th", Some(0), Some(16)) => (Expr::Field(Field::Sport), Type::Port),
         ("th", Some(16), Some(16)) => (Expr::Field(Field::Dport), Type::Port),
+        ("th", Some(104), Some(8)) => (Expr::Field(Field::TcpFlags), Type::TcpFlags),
         _ => (Expr::Unknown("raw bytes of the packet".into()), Type::Number),
     }
 }
@@ -151,6 +176,12 @@ fn meta(body: &Json) -> Typed {
         "skuid" => f(Field::Uid, Type::Id),
         "skgid" => f(Field::Gid, Type::Id),
         "pkttype" => f(Field::PktType, Type::PktKind),
+        "oiftype" => f(Field::OifType, Type::ArpHrd),
+        "cgroup" => f(Field::Cgroup, Type::Number),
+        "hour" => f(Field::Hour, Type::Hour),
+        "day" => f(Field::Weekday, Type::Weekday),
+        "time" => f(Field::Date, Type::Date),
+        "priority" => (crate::usual::priority(), Type::Priority),
         "iiftype" => f(Field::IifType, Type::ArpHrd),
         "length" => f(Field::Length, Type::Number),
         other => unknown(format!("meta {other}")),
@@ -160,6 +191,7 @@ fn meta(body: &Json) -> Typed {
 fn ct(body: &Json) -> Typed {
     let f = |field, ty| (Expr::Field(field), ty);
     let original = text(body, "dir") == "original";
+    let reply = text(body, "dir") == "reply";
     match text(body, "key").as_str() {
         "state" => f(Field::CtState, Type::CtState),
         "status" => f(Field::CtStatus, Type::CtStatus),
@@ -171,6 +203,19 @@ fn ct(body: &Json) -> Typed {
         "ip6 daddr" if original => (v6_only(Field::CtOrigDaddr), Type::Ipv6),
         "proto-src" if original => f(Field::CtOrigSport, Type::Port),
         "proto-dst" if original => f(Field::CtOrigDport, Type::Port),
+        "ip saddr" if reply => (v4_only(Field::CtReplySaddr), Type::Ipv4),
+        "ip daddr" if reply => (v4_only(Field::CtReplyDaddr), Type::Ipv4),
+        "ip6 saddr" if reply => (v6_only(Field::CtReplySaddr), Type::Ipv6),
+        "ip6 daddr" if reply => (v6_only(Field::CtReplyDaddr), Type::Ipv6),
+        "proto-src" if reply => f(Field::CtReplySport, Type::Port),
+        "proto-dst" if reply => f(Field::CtReplyDport, Type::Port),
+        // In a table of one family, which is the addresses'.
+        "saddr" if original => f(Field::CtOrigSaddr, Type::Address),
+        "daddr" if original => f(Field::CtOrigDaddr, Type::Address),
+        "saddr" if reply => f(Field::CtReplySaddr, Type::Address),
+        "daddr" if reply => f(Field::CtReplyDaddr, Type::Address),
+        "zone" => (crate::usual::zone(), Type::Number),
+        "label" => (crate::usual::labels(), Type::Bit),
         // No helper of the kernel is for the protocols of a database.
         "helper" => f(Field::Foreign, Type::Other),
         "bytes" | "avgpkt" => f(Field::CtBytes, Type::Number),
@@ -202,6 +247,12 @@ fn fib(body: &Json) -> Typed {
     let has = |flag: &str| flags.contains(&flag);
     match text(body, "result").as_str() {
         "type" if has("daddr") && has("iif") => (Expr::Field(Field::DaddrTypeOnIface), Type::AddrKind),
+        "type" if has("saddr") && has("iif") => {
+            // As seen from the interface it came in on, by which its way back leaves.
+            let here =
+                Expr::With(vec![Expr::Field(Field::ReversePath)], Box::new(Expr::Field(Field::SaddrType)));
+            (here, Type::AddrKind)
+        }
         "type" if has("oif") || has("iif") => (Expr::Unknown("the route".into()), Type::AddrKind),
         "type" if has("daddr") => (Expr::Field(Field::DaddrType), Type::AddrKind),
         "type" if has("saddr") => (Expr::Field(Field::SaddrType), Type::AddrKind),
@@ -347,17 +398,15 @@ fn guess(json: &Json) -> Option<Vec<(u128, u128)>> {
 /// What most packets are.
 pub(crate) const NO_IPSEC: &str = "the connection does not come by IPsec";
 
-/// What stands within `{"meta": …}`; null for anything else.
-fn left_json_body(json: &Json) -> &Json {
-    single(json).filter(|(kind, _)| *kind == "meta").map_or(&Json::Null, |(_, body)| body)
-}
-
 /// A match statement as a condition.
 pub(super) fn condition(body: &Json) -> Cond {
     let (Some(left), Some(right)) = (body.get("left"), body.get("right")) else {
         return Cond::Unknown("a match that is not understood".into());
     };
     let op = body.get("op").and_then(Json::as_str).unwrap_or("==");
+    if let Some(cond) = special(left, op, right) {
+        return cond;
+    }
     let key = key(left);
     let is_set =
         right.as_str().is_some_and(|s| s.starts_with('@')) || matches!(single(right), Some(("set", _)));
@@ -371,33 +420,13 @@ pub(super) fn condition(body: &Json) -> Cond {
         };
     }
     let [(left, ty)] = key.as_slice() else { return joined(&key, op, right) };
-    if let (Expr::Field(Field::IifType), Some("loopback")) = (left, right.as_str()) {
+    let loopback = right.as_str() == Some("loopback") || right.as_u64() == Some(ARPHRD_LOOPBACK);
+    if let (Expr::Field(Field::IifType), true) = (left, loopback) {
         let lo = Expr::Const(name_bits("lo").unwrap_or(0));
         let op = if op == "!=" { Op::Ne } else { Op::Eq };
         // Without an incoming interface the rule ends (nft_meta_store_iftype).
         let there = Cond::Cmp(left.clone(), Op::Ge, Expr::Const(0));
         return Cond::All(vec![there, Cond::Cmp(Expr::Field(Field::IifName), op, lo)]);
-    }
-    if let (Some(("fib", body)), Some(there)) = (single(&body["left"]), right.as_bool())
-        && text(body, "result").starts_with("oif")
-        && fib_flags(body).contains(&"saddr")
-        && !fib_flags(body).contains(&"iif")
-    {
-        return Cond::Assumed(there == (op != "!="), "there is a route back to the source".into());
-    }
-    if let (Some(("socket", body)), Some(1), "==") = (single(&body["left"]), right.as_u64(), op)
-        && text(body, "key") == "transparent"
-    {
-        return Cond::Assumed(false, "no transparent proxy waits for the connection".into());
-    }
-    let nothing = right.as_u64() == Some(0) || right.as_str() == Some("0");
-    if let (Expr::Field(Field::ReversePath), false) = (left, right.is_boolean() || nothing) {
-        return Cond::Unknown("the way back to the source".into());
-    }
-    if text(left_json_body(&body["left"]), "key") == "ipsec"
-        && let Some(there) = right.as_bool()
-    {
-        return Cond::Assumed(there == (op == "!="), NO_IPSEC.into());
     }
     let right = operand(right, *ty);
     let left = left.clone();
@@ -411,6 +440,73 @@ pub(super) fn condition(body: &Json) -> Cond {
         ("<=", _) => Cond::Cmp(left, Op::Le, right),
         (">=", _) => Cond::Cmp(left, Op::Ge, right),
         (other, _) => Cond::Unknown(format!("the comparison `{other}`")),
+    }
+}
+
+/// Hardware type of lo (linux/if_arp.h).
+const ARPHRD_LOOPBACK: u64 = 772;
+
+/// Matches whose sense is not that of a comparison of two numbers.
+fn special(left: &Json, op: &str, right: &Json) -> Option<Cond> {
+    let (kind, body) = single(left)?;
+    match (kind, right.as_bool()) {
+        ("fib", there) if text(body, "result").starts_with("oif") => {
+            let has = |flag: &str| fib_flags(body).contains(&flag);
+            match (has("saddr"), has("iif"), there) {
+                (true, true, Some(_)) => None,
+                (true, true, None) if right.as_u64() == Some(0) || right.as_str() == Some("0") => None,
+                (true, true, None) => Some(way_back(body, op, right)),
+                (true, false, Some(there)) => {
+                    Some(Cond::Assumed(there == (op != "!="), "there is a route back to the source".into()))
+                }
+                (true, false, None) => Some(named_interface(Field::WayBack, body, op, right)),
+                (false, false, Some(there)) if has("daddr") => {
+                    // For an address of this host it says none (nft_fib4_eval).
+                    let local = Cond::Cmp(Expr::Field(Field::DaddrType), Op::Eq, Expr::Const(rtn::LOCAL));
+                    let none = Cond::Assumed(false, "there is a route to the destination".into());
+                    let missing = Cond::Any(vec![local, none]);
+                    Some(if there == (op == "!=") { missing } else { Cond::Not(Box::new(missing)) })
+                }
+                _ => None,
+            }
+        }
+        ("socket", None) if text(body, "key") == "transparent" && (op, right.as_u64()) == ("==", Some(1)) => {
+            Some(Cond::Assumed(false, "no transparent proxy waits for the connection".into()))
+        }
+        ("meta", Some(there)) if matches!(text(body, "key").as_str(), "ipsec" | "secpath") => {
+            Some(Cond::Assumed(there == (op == "!="), NO_IPSEC.into()))
+        }
+        ("tcp option", Some(there)) if body.get("field").is_none() => {
+            let number = body.get("base").and_then(Json::as_u64).map(u128::from);
+            let number = number.or_else(|| crate::usual::tcp_option_number(&text(body, "name")))?;
+            let op = if op == "!=" { Op::Ne } else { Op::Eq };
+            Some(Cond::Cmp(crate::usual::tcp_option(number), op, Expr::Const(there.into())))
+        }
+        _ => None,
+    }
+}
+
+/// `fib saddr . iif oif "eth0"`: what the way back leaves by, if it is the interface that the packet came in on.
+fn way_back(body: &Json, op: &str, right: &Json) -> Cond {
+    let by_it = Cond::Cmp(Expr::Field(Field::ReversePath), Op::Eq, Expr::Const(1));
+    let named = named_interface(Field::IifName, body, op, right);
+    if op == "!=" {
+        let otherwise = Cond::Any(vec![by_it, Cond::Unknown("the way back to the source".into())]);
+        return Cond::All(vec![otherwise, named]);
+    }
+    Cond::All(vec![by_it, named])
+}
+
+/// The interface against a name, or a set of them.
+fn named_interface(field: Field, body: &Json, op: &str, right: &Json) -> Cond {
+    let ty = if text(body, "result") == "oif" { Type::IfIndex } else { Type::IfName };
+    let left = Expr::Field(field);
+    match single(right) {
+        Some(("set", _)) => Cond::In(vec![left], set_ref(right, &[ty], &Data::None), op == "!="),
+        _ if right.as_str().is_some_and(|s| s.starts_with('@')) => {
+            Cond::In(vec![left], set_ref(right, &[ty], &Data::None), op == "!=")
+        }
+        _ => Cond::Cmp(left, if op == "!=" { Op::Ne } else { Op::Eq }, operand(right, ty)),
     }
 }
 

@@ -183,6 +183,7 @@ impl Builder {
             chains: Vec::new(),
             by_name: HashMap::new(),
             sets: BTreeMap::new(),
+            changes: Vec::new(),
         });
         self.index.insert(key, self.tables.len() - 1);
         self.tables.len() - 1
@@ -224,6 +225,7 @@ impl Builder {
                 format!("`{}` asks for no address family that its listing leaves out", text::rule(exprs));
             stmts.insert(stmts.len() - 1, Stmt::If(Cond::Assumed(true, says)));
         }
+        self.tables[table].changes.extend(exprs.iter().filter_map(stmt::changes));
         self.touched.extend(found.touched.into_iter().map(|name| (table, name)));
         if let Some(name) = found.counter {
             let rule = self.tables[table].chains[chain].rules.len();

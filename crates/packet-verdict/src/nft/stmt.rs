@@ -2,7 +2,8 @@
 
 use super::expr::{self, Data, condition, is_expr, key, operand, set_ref, single};
 use super::types::Type;
-use crate::model::{Action, Cond, Expr, Kept, Reject, SetRef, Stmt};
+use crate::model::{Action, Changed, Cond, Expr, Field, Kept, Reject, SetRef, Stmt};
+use crate::usual::{connections, present};
 use serde_json::Value as Json;
 
 /// Targets of iptables that let the packet go on unchanged, as far as a verdict goes.
@@ -61,7 +62,6 @@ pub(super) fn statement(json: &Json, found: &mut Found) -> Option<Stmt> {
     let Some((word, body)) = single(json) else {
         return Some(Stmt::Opaque("a statement that is not understood".into()));
     };
-    let unknown = |what: &str| Some(Stmt::If(Cond::Unknown(what.into())));
     match word {
         "match" => Some(Stmt::If(condition(body))),
         "counter" => {
@@ -72,7 +72,10 @@ pub(super) fn statement(json: &Json, found: &mut Found) -> Option<Stmt> {
         "log" | "last" | "ct helper" | "ct timeout" | "ct expectation" | "secmark" | "dup" | "flow" => None,
         "limit" => Some(Stmt::If(limit(body))),
         "quota" => Some(Stmt::If(quota(body))),
-        "ct count" => unknown("the number of connections"),
+        "ct count" => {
+            let over = body.get("inv").is_some_and(|i| i.as_bool() == Some(true) || i.as_u64() > Some(0));
+            Some(Stmt::If(connections(body.get("val").and_then(Json::as_u64), over)))
+        }
         "notrack" => Some(Stmt::Notrack),
         "reject" => Some(Stmt::Reject(reject(body))),
         "vmap" => vmap(body),
@@ -85,7 +88,7 @@ pub(super) fn statement(json: &Json, found: &mut Found) -> Option<Stmt> {
         "dnat" => Some(dnat(body)),
         "redirect" => Some(Stmt::Redirect { port: body.get("port").map(|p| operand(p, Type::Port)) }),
         "snat" | "masquerade" => Some(Stmt::Snat),
-        "queue" => Some(Stmt::Taken("the program behind an NFQUEUE".into())),
+        "queue" => Some(queue(body)),
         "tproxy" => Some(Stmt::Rewrites("a transparent proxy takes the packet")),
         "synproxy" => Some(Stmt::Taken("a SYN proxy".into())),
         "fwd" => Some(Stmt::Taken("another device it is forwarded to".into())),
@@ -142,6 +145,46 @@ fn vmap(body: &Json) -> Option<Stmt> {
     Some(Stmt::Vmap(key.into_iter().map(|(e, _)| e).collect(), map))
 }
 
+fn queue(body: &Json) -> Stmt {
+    let flag = |f: &Json| f.as_str() == Some("bypass");
+    let flags = body.get("flags");
+    let bypass = flags.is_some_and(|f| flag(f) || f.as_array().is_some_and(|a| a.iter().any(flag)));
+    let number = |n: &Json| n.as_u64().and_then(|n| u16::try_from(n).ok());
+    let ends = match body.get("num") {
+        None => Some((0, 0)),
+        Some(num) => match num.get("range") {
+            Some(range) => range.get(0).and_then(number).zip(range.get(1).and_then(number)),
+            None => number(num).map(|n| (n, n)),
+        },
+    };
+    match ends {
+        Some((first, last)) => Stmt::Queue { first, last, bypass },
+        None => Stmt::Taken("the program behind an NFQUEUE".into()),
+    }
+}
+
+/// What a statement may write, for rules that ask for it.
+pub(super) fn changes(json: &Json) -> Option<Changed> {
+    let (word, body) = single(json)?;
+    if word == "xt" {
+        return match body.get("name").and_then(Json::as_str)? {
+            "TOS" | "DSCP" | "ECN" => Some(Changed::Tos),
+            "CT" => Some(Changed::Zone),
+            "CLASSIFY" => Some(Changed::Priority),
+            _ => None,
+        };
+    }
+    let (kind, key) = single(body.get("key").filter(|_| word == "mangle")?)?;
+    let name = |k: &str| key.get(k).and_then(Json::as_str);
+    match (kind, name("key").or(name("field"))) {
+        ("payload", Some("dscp" | "ecn" | "tos") | None) => Some(Changed::Tos),
+        ("ct", Some("zone")) => Some(Changed::Zone),
+        ("ct", Some("label")) => Some(Changed::Label),
+        ("meta", Some("priority")) => Some(Changed::Priority),
+        _ => None,
+    }
+}
+
 fn mangle(body: &Json) -> Option<Stmt> {
     let (Some(target), Some(value)) = (body.get("key"), body.get("value")) else {
         return Some(Stmt::Opaque("a change that is not understood".into()));
@@ -160,6 +203,21 @@ fn mangle(body: &Json) -> Option<Stmt> {
         (Some(_), Some("saddr" | "daddr" | "sport" | "dport" | "flags" | "protocol" | "nexthdr") | None) => {
             Some(Stmt::Rewrites("a rule rewrites the packet, and what it is then is not known"))
         }
+        // Without the field the rule ends (nft_payload_set_eval, nft_exthdr_tcp_set_eval).
+        _ => Some(Stmt::If(present(written(target)?))),
+    }
+}
+
+/// The field that a packet has if it has the part that is written.
+fn written(target: &Json) -> Option<Field> {
+    let (kind, body) = single(target)?;
+    match (kind, body.get("protocol").and_then(Json::as_str)) {
+        ("tcp option", _) => {
+            (body.get("name").and_then(Json::as_str) == Some("maxseg")).then_some(Field::Mss)
+        }
+        ("payload", Some("ip")) => Some(Field::SaddrV4),
+        ("payload", Some("ip6")) => Some(Field::SaddrV6),
+        ("payload", Some("udp" | "sctp" | "dccp" | "icmp" | "icmpv6")) => Some(Field::Foreign),
         _ => None,
     }
 }
@@ -277,7 +335,7 @@ fn keeps(stmt: &Json) -> Option<Option<Kept>> {
         "limit" => Some(Some(Kept { first: !over, later: limit(body) })),
         "ct count" => {
             let most = body.get("val").and_then(Json::as_u64);
-            let later = Cond::Unknown("the number of connections".into());
+            let later = connections(most, over);
             Some(most.filter(|n| *n > 0).map(|_| Kept { first: !over, later }))
         }
         "quota" => Some(Some(Kept { first: !over, later: quota(body) })),

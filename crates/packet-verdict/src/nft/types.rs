@@ -2,6 +2,7 @@
 //!
 //! Sources: nftables' symbol tables (datatype.c, ct.c, meta.c, proto.c), which follow the kernel's headers.
 
+use crate::clock::{parse_date, parse_time};
 use crate::packet::prefix_range;
 use crate::value::{name_bits, name_prefix};
 use serde_json::Value as Json;
@@ -28,6 +29,16 @@ pub(super) enum Type {
     EtherProto,
     Ether,
     ArpHrd,
+    Dscp,
+    Ecn,
+    Hour,
+    Weekday,
+    Date,
+    Priority,
+    /// The number of a bit.
+    Bit,
+    /// An address of either family.
+    Address,
     Number,
     /// Of no known type: only its numbers can be read.
     Other,
@@ -54,6 +65,11 @@ impl Type {
             "nf_proto" => Self::NfProto,
             "ether_type" => Self::EtherProto,
             "ether_addr" => Self::Ether,
+            "dscp" => Self::Dscp,
+            "ecn" => Self::Ecn,
+            "hour" => Self::Hour,
+            "day" => Self::Weekday,
+            "time" => Self::Date,
             "integer" | "boolean" => Self::Number,
             _ => Self::Other,
         }
@@ -98,6 +114,16 @@ impl Type {
                 ("8021ad", 0x88a8),
                 ("vlan", 0x8100),
             ]),
+            Self::Dscp => look(DSCP),
+            Self::Ecn => look(&[("not-ect", 0), ("ect1", 1), ("ect0", 2), ("ce", 3)]),
+            Self::Weekday => look(DAYS),
+            Self::Hour => one(u128::try_from(parse_time(word)?).ok()?),
+            // Before 1970 was nothing.
+            Self::Date => one(u128::try_from(parse_date(word)?).unwrap_or(0)),
+            Self::Priority if word == "none" => one(0),
+            Self::Priority => one(handle(word)?),
+            Self::Bit => one(1 << word.parse::<u32>().ok().filter(|n| *n < 128)?),
+            Self::Address => return Self::Ipv4.symbol(word).or_else(|| Self::Ipv6.symbol(word)),
             Self::Mark | Self::Number | Self::Other => None,
         }
         .or_else(|| number(word))
@@ -108,6 +134,8 @@ impl Type {
     pub(super) fn constant(self, json: &Json) -> Option<(u128, u128)> {
         match json {
             Json::Number(_) if self == Self::IfIndex => Some(NOTHING),
+            Json::Number(n) if self == Self::EtherProto => n.as_u64().map(ether_number),
+            Json::Number(n) if self == Self::Bit => self.symbol(&n.to_string()),
             Json::Number(n) => n.as_u64().map(|n| (u128::from(n), u128::from(n))),
             Json::Bool(b) => Some((u128::from(*b), u128::from(*b))),
             Json::String(word) => self.symbol(word),
@@ -116,6 +144,9 @@ impl Type {
                 let (key, inner) = map.iter().next()?;
                 match (key.as_str(), map.len()) {
                     ("elem", 1) => self.constant(inner.get("val")?),
+                    ("prefix", 1) if self == Self::Address => {
+                        Self::Ipv4.prefix(inner).or_else(|| Self::Ipv6.prefix(inner))
+                    }
                     ("prefix", 1) => self.prefix(inner),
                     ("range", 1) => {
                         let ends = inner.as_array().filter(|a| a.len() == 2)?;
@@ -146,6 +177,21 @@ impl Type {
         }
         Some((all, all))
     }
+}
+
+/// With `-n` nft lists 0x0800 as 8: in the order of the packet's bytes, read as this machine's.
+fn ether_number(n: u64) -> (u128, u128) {
+    let n = u128::from(n);
+    let swapped = u16::try_from(n).map_or(n, |n| n.swap_bytes().into());
+    let known = [0x0800, 0x0806, 0x86dd, 0x8100, 0x88a8].contains(&swapped);
+    if known { (swapped, swapped) } else { (n, n) }
+}
+
+/// A class of queueing, `1:10`, in hexadecimal.
+fn handle(word: &str) -> Option<u128> {
+    let (major, minor) = word.split_once(':')?;
+    let part = |t: &str| if t.is_empty() { Some(0) } else { u128::from_str_radix(t, 16).ok() };
+    Some((part(major)? << 16) | part(minor)?)
 }
 
 /// A range that nothing is in.
@@ -227,6 +273,45 @@ pub(crate) const PORTS: &[(&str, u128)] = &[
     ("postgresql", 5432),
     ("redis", 6379),
     ("http-alt", 8080),
+];
+
+/// RFC 2474, 2597, 3246, 5865, 8622; nftables' proto.c.
+pub(crate) const DSCP: &[(&str, u128)] = &[
+    ("cs0", 0),
+    ("cs1", 8),
+    ("cs2", 16),
+    ("cs3", 24),
+    ("cs4", 32),
+    ("cs5", 40),
+    ("cs6", 48),
+    ("cs7", 56),
+    ("df", 0),
+    ("be", 0),
+    ("lephb", 1),
+    ("af11", 10),
+    ("af12", 12),
+    ("af13", 14),
+    ("af21", 18),
+    ("af22", 20),
+    ("af23", 22),
+    ("af31", 26),
+    ("af32", 28),
+    ("af33", 30),
+    ("af41", 34),
+    ("af42", 36),
+    ("af43", 38),
+    ("va", 44),
+    ("ef", 46),
+];
+
+const DAYS: &[(&str, u128)] = &[
+    ("Sunday", 0),
+    ("Monday", 1),
+    ("Tuesday", 2),
+    ("Wednesday", 3),
+    ("Thursday", 4),
+    ("Friday", 5),
+    ("Saturday", 6),
 ];
 
 /// linux/if_arp.h

@@ -23,7 +23,7 @@ mod spec;
 mod strangers;
 
 use net::{Host, Net, OWN_V4, OWN_V6, Seen};
-use packet_verdict::{Address, Hook, Need, Outcome, Packet, Route, Ruleset, Verdict, judge, parse};
+use packet_verdict::{Address, Clock, Hook, Need, Outcome, Packet, Route, Ruleset, Verdict, judge, parse};
 use spec::{Case, Tool};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -109,10 +109,20 @@ fn packet(case: &Case, iif: bool) -> Packet {
         packet.routes.push(Route { dst: ip(dst), prefix, dev: dev.into() });
     }
     (packet.uid, packet.gid) = (Some(0), Some(0));
+    packet.now = Some(now());
+    // No program waits at a queue here.
+    packet.queues = Some(Vec::new());
+    packet.mac = (case.from == Host::Client).then_some(0x0200_0000_7702);
     if iif {
         packet.iif = Some("eth0".into());
     }
     packet
+}
+
+/// These tests run where TZ says UTC, or nothing.
+fn now() -> Clock {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    Clock { unix: i64::try_from(since.as_secs()).expect("before the end of time"), ahead: Some(0) }
 }
 
 /// Judged without the interface first, and with it where that is what is missing.

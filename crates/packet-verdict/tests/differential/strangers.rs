@@ -2,7 +2,7 @@
 //! are sent to, through and from the host, and what became of them is compared with the verdict.
 //!
 //! `NAME.nft` is nft's notation, `NAME.v4` and `NAME.v6` are for iptables-restore (tried with both back-ends), `NAME.ipset`
-//! is restored before. Judged twice: with the host's addresses and routes, and as one who has only the saved text.
+//! is restored before. `VERDICT_STRANGERS` names another directory of them. Judged twice: with the host's addresses and routes, and as one who has only the saved text.
 
 use crate::net::{BEHIND_V4, BEHIND_V6, Host, Net, SOURCES_V4, SOURCES_V6};
 use crate::spec::{Case, Tool};
@@ -19,7 +19,10 @@ struct Stranger {
 }
 
 fn strangers() -> Vec<Stranger> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/strangers");
+    let dir = match std::env::var_os("VERDICT_STRANGERS") {
+        Some(dir) => PathBuf::from(dir),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/strangers"),
+    };
     let mut paths: Vec<PathBuf> =
         std::fs::read_dir(dir).expect("the directory").map(|e| e.expect("an entry").path()).collect();
     paths.sort();
@@ -137,6 +140,7 @@ fn dials(v4: bool) -> Vec<Case> {
 fn from_afar(case: &Case, iif: bool) -> Packet {
     let mut plain = Packet::new(case.src, case.dst, case.port);
     plain.hook = packet(case, true).hook;
+    plain.now = packet(case, true).now;
     if iif && case.from == Host::Client {
         plain.iif = Some("eth0".into());
     }
