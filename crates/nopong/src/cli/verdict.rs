@@ -85,6 +85,8 @@ impl Verb for Verdict {
         } else {
             let mut packet = Packet::new(asked.src, asked.dst, asked.port);
             packet.hook = asked.hook;
+            // Rules that hold at some hours are judged for this one; the verdict says so.
+            packet.now = Some(firewall::now());
             (self.saved()?, packet)
         };
         if let Some(iface) = &self.iface {

@@ -4,6 +4,7 @@
 //! addresses and routes that a verdict may hang on. Nothing is changed: the tools only list.
 
 mod host;
+mod moment;
 mod permanent;
 mod rules;
 mod trace;
@@ -11,6 +12,7 @@ mod ufw;
 mod whom;
 
 pub use host::Host;
+pub use moment::now;
 pub use rules::{Rules, read};
 pub use trace::Watched;
 pub(super) use whom::clients;

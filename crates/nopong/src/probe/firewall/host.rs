@@ -1,9 +1,9 @@
 //! What of this host a verdict may hang on: its addresses and routes, read once for a look.
 
-use super::Asked;
+use super::{Asked, moment};
 use crate::sys;
 use crate::sys::route::Query;
-use packet_verdict::{Address, Hook, Packet, Route};
+use packet_verdict::{Address, Clock, Hook, Packet, Route};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Addresses and routes of the network namespace that was read.
@@ -11,12 +11,21 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub struct Host {
     own: Vec<IpAddr>,
     routes: Vec<Route>,
+    now: Option<Clock>,
+    queues: Option<Vec<u16>>,
+    neighbours: Vec<(IpAddr, u64)>,
 }
 
 impl Host {
     /// Reads them, in the calling thread's namespace.
     pub fn read() -> Self {
-        Self { own: sys::net::own_addresses(), routes: routes() }
+        Self {
+            own: sys::net::own_addresses(),
+            routes: routes(),
+            now: Some(moment::now()),
+            queues: moment::queues(),
+            neighbours: moment::neighbours(),
+        }
     }
 
     /// The address is one of this host's.
@@ -31,6 +40,9 @@ impl Host {
         packet.local = (!self.own.is_empty())
             .then(|| self.own.iter().map(|addr| Address { addr: *addr, dev: None }).collect());
         packet.routes.clone_from(&self.routes);
+        packet.now = self.now;
+        packet.queues.clone_from(&self.queues);
+        packet.mac = self.neighbours.iter().find(|(ip, _)| *ip == asked.src).map(|(_, mac)| *mac);
         if asked.hook == Hook::Output {
             packet.uid = asked.uid;
             // By all tables and rules, not the main ones alone.
