@@ -83,6 +83,23 @@ impl Ruleset {
         }
     }
 
+    /// Whether it has chains that sit on devices and does not say on which, as nft before 1.0.9 lists them.
+    #[must_use]
+    pub fn lacks_devices(&self) -> bool {
+        let mut bases = self.tables.iter().flat_map(|t| &t.chains).filter_map(|c| c.base.as_ref());
+        bases.any(|b| matches!(b.hook, HookPoint::Ingress | HookPoint::Egress) && b.devices.is_empty())
+    }
+
+    /// Tells on which devices a chain sits.
+    pub fn set_devices(&mut self, family: &str, table: &str, chain: &str, devices: &[String]) {
+        let same = |t: &&mut Table| crate::judge::family_word(t.family) == family && t.name == table;
+        for table in self.tables.iter_mut().filter(same) {
+            if let Some(base) = table.by_name.get(chain).and_then(|at| table.chains[*at].base.as_mut()) {
+                base.devices = devices.to_vec();
+            }
+        }
+    }
+
     /// The programs whose tables or chains are in it: `ufw`, `firewalld`, `docker`, …
     #[must_use]
     pub fn owners(&self) -> Vec<&'static str> {
@@ -340,6 +357,8 @@ pub(crate) enum Cond {
     Any(Vec<Self>),
     /// Depends on what cannot be known beforehand.
     Unknown(String),
+    /// A rate that others may have used up: whether it holds if not, and what is then taken for granted.
+    Rate(bool, String),
     /// Within these times.
     Time(Box<Times>),
     /// Taken to hold, or not to, because of what the text says, as nearly every packet finds it.

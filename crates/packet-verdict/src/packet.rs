@@ -77,6 +77,8 @@ pub struct Packet {
     pub queues: Option<Vec<u16>>,
     /// The sender's hardware address, where it is in the same network: 48 bits.
     pub mac: Option<u64>,
+    /// Nobody else uses up the limits of rates.
+    pub(crate) unhurried: bool,
 }
 
 impl Packet {
@@ -101,6 +103,7 @@ impl Packet {
             now: None,
             queues: None,
             mac: None,
+            unhurried: false,
         }
     }
 

@@ -11,6 +11,9 @@ pub(super) const NFTABLES: u16 = 10 << 8;
 /// NFT_MSG_NEWTABLE and NFT_MSG_GETTABLE (linux/netfilter/nf_tables.h).
 pub(super) const NEW_TABLE: u16 = NFTABLES;
 const GET_TABLE: u16 = NFTABLES | 1;
+/// NFT_MSG_NEWCHAIN, NFT_MSG_GETCHAIN.
+const NEW_CHAIN: u16 = NFTABLES | 3;
+const GET_CHAIN: u16 = NFTABLES | 4;
 /// NLM_F_REQUEST | NLM_F_DUMP, NLMSG_ERROR, NLMSG_DONE (linux/netlink.h).
 const REQUEST_DUMP: u16 = 0x301;
 pub(super) const ERROR: u16 = 2;
@@ -19,13 +22,20 @@ const DONE: u16 = 3;
 const TABLE_NAME: u16 = 1;
 const TABLE_FLAGS: u16 = 2;
 const DORMANT: u32 = 1;
+/// NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, NFTA_CHAIN_HOOK; within the last NFTA_HOOK_DEV, NFTA_HOOK_DEVS; within that NFTA_DEVICE_NAME.
+const CHAIN_TABLE: u16 = 1;
+const CHAIN_NAME: u16 = 3;
+const CHAIN_HOOK: u16 = 4;
+const HOOK_DEV: u16 = 3;
+const HOOK_DEVS: u16 = 4;
+const DEVICE_NAME: u16 = 1;
 /// Header of a message, and what nfnetlink puts behind it (struct nlmsghdr, struct nfgenmsg).
 const HEADER: usize = 16;
 const GENERIC: usize = 4;
 /// The kernel fills at most 32 KiB per read of a dump (NLMSG_GOODSIZE).
 pub(super) const BUFFER: usize = 64 << 10;
-/// Tables taken of a dump; a host has a handful.
-const TABLES: usize = 4096;
+/// Tables or chains taken of a dump; a host has a handful of the one, hundreds of the other.
+const MOST: usize = 65_536;
 
 /// A table as the kernel has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +46,19 @@ pub struct Table {
     pub name: String,
     /// Its chains are switched off.
     pub dormant: bool,
+}
+
+/// A chain that sits on devices: nft before 1.0.9 does not list them as JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OnDevices {
+    /// Of its table.
+    pub family: &'static str,
+    /// Its table.
+    pub table: String,
+    /// Its name.
+    pub chain: String,
+    /// Their names.
+    pub devices: Vec<String>,
 }
 
 /// One message of the kernel.
@@ -108,10 +131,19 @@ pub(super) fn error(body: &[u8]) -> Option<std::io::Error> {
 
 /// Asks for the tables of every family. Without CAP_NET_ADMIN the kernel refuses.
 pub fn tables() -> Result<Vec<Table>, Why> {
+    dump(GET_TABLE, NEW_TABLE, |message| Some(table(message)))
+}
+
+/// The chains of hooks that belong to devices.
+pub fn chains_on_devices() -> Result<Vec<OnDevices>, Why> {
+    dump(GET_CHAIN, NEW_CHAIN, on_devices)
+}
+
+fn dump<T>(ask: u16, answer: u16, read: impl Fn(&Message<'_>) -> Option<T>) -> Result<Vec<T>, Why> {
     let socket = socket(Duration::from_secs(1))?;
     let mut request = Vec::with_capacity(20);
     request.extend(20u32.to_ne_bytes());
-    request.extend(GET_TABLE.to_ne_bytes());
+    request.extend(ask.to_ne_bytes());
     request.extend(REQUEST_DUMP.to_ne_bytes());
     // Sequence number, port id, and an nfgenmsg of family 0 (all).
     request.extend([0u8; 12]);
@@ -124,17 +156,42 @@ pub fn tables() -> Result<Vec<Table>, Why> {
         for message in messages(buffer.get(..size).unwrap_or_default()) {
             any = true;
             match message.kind {
-                NEW_TABLE if found.len() < TABLES => found.push(table(&message)),
-                NEW_TABLE => {}
                 DONE => return Ok(found),
                 ERROR => return refused(error(message.body).as_ref()),
-                _ => return Err(odd()),
+                kind if kind != answer => return Err(odd()),
+                _ if found.len() < MOST => found.extend(read(&message)),
+                _ => {}
             }
         }
         if !any {
             return Err(odd());
         }
     }
+}
+
+fn on_devices(message: &Message<'_>) -> Option<OnDevices> {
+    let family = family(message.family);
+    let mut found = OnDevices { family, table: String::new(), chain: String::new(), devices: Vec::new() };
+    for (kind, content) in attributes(message.body) {
+        match kind {
+            CHAIN_TABLE => found.table = text(content),
+            CHAIN_NAME => found.chain = text(content),
+            CHAIN_HOOK => {
+                for (kind, content) in attributes(content) {
+                    match kind {
+                        HOOK_DEV => found.devices.push(text(content)),
+                        HOOK_DEVS => {
+                            let names = attributes(content).filter(|(kind, _)| *kind == DEVICE_NAME);
+                            found.devices.extend(names.map(|(_, name)| text(name)));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    (!found.devices.is_empty()).then_some(found)
 }
 
 fn odd() -> Why {
@@ -164,7 +221,7 @@ fn table(message: &Message<'_>) -> Table {
     table
 }
 
-fn refused(error: Option<&std::io::Error>) -> Result<Vec<Table>, Why> {
+fn refused<T>(error: Option<&std::io::Error>) -> Result<Vec<T>, Why> {
     match error.and_then(std::io::Error::raw_os_error) {
         Some(nix::libc::EPERM) => {
             Err(Why::NotPermitted { needs: "root (CAP_NET_ADMIN) to list firewall rules".to_owned() })
@@ -199,6 +256,28 @@ mod tests {
         bytes.extend([4, 0, 9, 0]);
         let seen: Vec<_> = messages(&bytes).map(|m| table(&m)).collect();
         assert_eq!(seen, [super::Table { family: "ip", name: "fw".to_owned(), dormant: true }]);
+    }
+
+    #[test]
+    fn a_chain_with_its_devices() {
+        let attribute = |kind: u16, content: &[u8]| {
+            let mut bytes = Vec::new();
+            bytes.extend(u16::try_from(content.len() + 4).expect("short").to_ne_bytes());
+            bytes.extend(kind.to_ne_bytes());
+            bytes.extend(content);
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+            bytes
+        };
+        let devices = [attribute(1, b"eth0\0"), attribute(1, b"eth1\0")].concat();
+        let hook = [attribute(1, &[0; 4]), attribute(4 | 0x8000, &devices)].concat();
+        let body =
+            [attribute(1, b"early\0"), attribute(3, b"drops\0"), attribute(4 | 0x8000, &hook)].concat();
+        let message = super::Message { kind: super::NEW_CHAIN, family: 5, body: &body };
+        let seen = super::on_devices(&message).expect("devices");
+        assert_eq!((seen.family, seen.table.as_str(), seen.chain.as_str()), ("netdev", "early", "drops"));
+        assert_eq!(seen.devices, ["eth0", "eth1"]);
+        let plain = super::Message { body: &attribute(3, b"input\0"), ..message };
+        assert_eq!(super::on_devices(&plain), None);
     }
 
     #[test]

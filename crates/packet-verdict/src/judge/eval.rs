@@ -45,6 +45,11 @@ impl<'a> Scope<'a> {
             Cond::All(list) => list.iter().fold(Tri::Yes, |acc, c| acc.and(self.cond(c))),
             Cond::Any(list) => list.iter().fold(Tri::No, |acc, c| acc.or(self.cond(c))),
             Cond::Unknown(_) => Tri::Maybe,
+            Cond::Rate(holds, says) if self.packet.unhurried => {
+                self.assume(says);
+                (*holds).into()
+            }
+            Cond::Rate(..) => Tri::Maybe,
             Cond::Time(times) => {
                 let holds = times.holds(self.packet.now);
                 if let (Some(now), true) = (self.packet.now, holds != times.holds(None)) {
@@ -316,6 +321,7 @@ impl<'a> Scope<'a> {
                 list.iter().filter(|c| self.cond(c) == Tri::Maybe).for_each(|c| self.unknowns(c, out));
             }
             Cond::Unknown(why) => out.push(why.clone()),
+            Cond::Rate(..) => out.push("a rate limit".into()),
             Cond::Time(_) => out.push("the time of day".into()),
             Cond::Assumed(..) => {}
         }

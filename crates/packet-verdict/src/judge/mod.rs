@@ -120,7 +120,17 @@ pub fn judge(rulesets: &[Ruleset], packet: &Packet) -> Verdict {
         return undecided(says, Need::Other);
     }
     let verdict = judge_ports(&refs, packet);
-    if verdict.outcome != Outcome::Undecided || packet.sport != ANY_PORT {
+    if verdict.outcome != Outcome::Undecided {
+        return verdict;
+    }
+    // `limit rate 5/second reject` before a policy of drop: it is blocked either way, and by the rule as long as it can be.
+    if !verdict.possible.is_empty() && verdict.possible.iter().all(|(outcome, _)| outcome.blocks()) {
+        let calm = judge_ports(&refs, &Packet { unhurried: true, ..packet.clone() });
+        if calm.outcome.blocks() {
+            return calm;
+        }
+    }
+    if packet.sport != ANY_PORT {
         return verdict;
     }
     // A rule that asks for a port below the usual ephemeral ones hardly means this connection.

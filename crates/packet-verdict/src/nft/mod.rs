@@ -12,7 +12,7 @@ pub(crate) mod types;
 pub(crate) use expr::NO_IPSEC;
 pub(crate) use stmt::{XT_HARMLESS, rate_limit};
 
-use crate::model::{Base, Chain, Cond, Family, HookPoint, Kind, Rule, Ruleset, Stmt, Table};
+use crate::model::{Base, Chain, Cond, Family, Field, HookPoint, Kind, Rule, Ruleset, Stmt, Table};
 use crate::parse::Trouble;
 use crate::set::{SetBuilder, SetData};
 use expr::{Data, fill, single};
@@ -220,6 +220,16 @@ impl Builder {
                 None => statement(e, &mut found),
             })
             .collect();
+        // `dnat ip to …` lets packets of the other family go on (nft_nat_inet_eval).
+        let family = exprs.iter().filter_map(single).find(|(word, _)| matches!(*word, "dnat" | "snat"));
+        let field = family.and_then(|(_, body)| match body.get("family")?.as_str()? {
+            "ip" => Some(Field::SaddrV4),
+            "ip6" => Some(Field::SaddrV6),
+            _ => None,
+        });
+        if let Some(field) = field {
+            stmts.insert(stmts.len().saturating_sub(1), Stmt::If(crate::usual::present(field)));
+        }
         if self.tables[table].family == Family::Inet && hides_family(exprs) {
             let says =
                 format!("`{}` asks for no address family that its listing leaves out", text::rule(exprs));

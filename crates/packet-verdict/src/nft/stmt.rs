@@ -227,11 +227,8 @@ pub(crate) const GENEROUS: f64 = 10.0;
 
 /// A limit that only a flood uses up is taken not to be used up; of any other nobody knows.
 pub(crate) fn rate_limit(per_second: f64, over: bool, shown: &str) -> Cond {
-    if per_second >= GENEROUS {
-        Cond::Assumed(!over, format!("the rate limit of {shown} is not used up"))
-    } else {
-        Cond::Unknown("a rate limit".into())
-    }
+    let says = format!("the rate limit of {shown} is not used up");
+    if per_second >= GENEROUS { Cond::Assumed(!over, says) } else { Cond::Rate(!over, says) }
 }
 
 fn limit(body: &Json) -> Cond {

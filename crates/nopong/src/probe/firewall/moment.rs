@@ -15,8 +15,7 @@ pub fn now() -> Clock {
 
 /// How far this host's time is ahead of UTC: nft shows hours in it.
 fn ahead() -> Option<i64> {
-    let is_utc =
-        |name: &str| matches!(name.rsplit('/').next(), Some("UTC" | "GMT" | "Universal" | "Zulu"));
+    let is_utc = |name: &str| matches!(name.rsplit('/').next(), Some("UTC" | "GMT" | "Universal" | "Zulu"));
     match sys::env("TZ") {
         Some(tz) if is_utc(tz.trim_start_matches(':')) => return Some(0),
         Some(_) => {}

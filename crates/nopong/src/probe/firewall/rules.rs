@@ -71,6 +71,13 @@ pub fn read() -> Rules {
     for table in tables.iter().flatten().filter(|t| t.dormant) {
         rules.read.iter_mut().for_each(|r| r.set_dormant(table.family, &table.name));
     }
+    if rules.read.iter().any(Ruleset::lacks_devices) {
+        for found in sys::netfilter::chains_on_devices().unwrap_or_default() {
+            for ruleset in &mut rules.read {
+                ruleset.set_devices(found.family, &found.table, &found.chain, &found.devices);
+            }
+        }
+    }
     // Only where a rule asks for them: most hosts have none, and not the tool.
     if rules.read.iter().any(Ruleset::asks_ipsets)
         && let Ok(sets) = list("ipset", &["save"])
