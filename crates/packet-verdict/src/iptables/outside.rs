@@ -108,7 +108,7 @@ impl Build {
                 self.conds.push(usual::connections(most, (option == "--connlimit-above") != negate));
             }
             ("connlimit", "--connlimit-mask" | "--connlimit-saddr" | "--connlimit-daddr") => {
-                words.skip_args()
+                words.skip_args();
             }
             ("socket", "--transparent") => {
                 self.doubted = true;

@@ -347,7 +347,7 @@ impl<'a> Scope<'a> {
             }
             Expr::Unknown(what) | Expr::Between(what, ..) => out.push(what.clone()),
             Expr::With(others, value) => {
-                others.iter().chain([&**value]).for_each(|e| self.unknown_expr(e, out))
+                others.iter().chain([&**value]).for_each(|e| self.unknown_expr(e, out));
             }
             Expr::Usual(usual) => {
                 if !matches!(self.usual(usual), Value::Known(_)) {
