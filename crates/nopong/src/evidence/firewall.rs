@@ -92,6 +92,9 @@ pub struct Firewall {
     /// What firewalld's permanent configuration says, where the rule that decides is of a zone of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permanent: Option<Permanent>,
+    /// What sees packets before the rules, and may drop them: `an XDP program (id 7) on eth0`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub below: Vec<String>,
     /// Why `--trace` traced nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub untraced: Option<String>,

@@ -355,7 +355,12 @@ impl Says for server::Firewall {
     fn says(&self) -> String {
         let read = join(&self.read, "no rules", Clone::clone);
         let untraced = self.untraced.as_ref().map(|why| format!("; --trace: {why}")).unwrap_or_default();
-        format!("{read}; {}{untraced}", self.verdicts.says())
+        let below = if self.below.is_empty() {
+            String::new()
+        } else {
+            format!("; before the rules: {}", self.below.join(", "))
+        };
+        format!("{read}; {}{below}{untraced}", self.verdicts.says())
     }
 }
 

@@ -181,7 +181,7 @@ mod tests {
 
     fn judged(listings: &[(&str, &str)]) -> Judged {
         let read = |(label, text): &(&str, &str)| packet_verdict::parse(label, text).expect("a listing");
-        let rules = Rules { read: listings.iter().map(read).collect(), unread: Vec::new() };
+        let rules = Rules { read: listings.iter().map(read).collect(), ..Rules::default() };
         Judged { host: Host::default(), uid: None, before: rules.clone(), now: rules }
     }
 

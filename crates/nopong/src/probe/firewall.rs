@@ -19,6 +19,7 @@ pub(super) use whom::clients;
 
 use crate::evidence::server::{Firewall, Verdict};
 use crate::evidence::{CaseFile, Seen, Why};
+use crate::sys::below::Below;
 use crate::sys::nftrace::Event;
 use crate::text;
 use packet_verdict::{CtState, Hook, Outcome, Packet, RuleRef, Ruleset};
@@ -146,6 +147,7 @@ fn look_since(
         read: rules.read.iter().map(|r| format!("{}, {} rules", r.label, r.rules())).collect(),
         unread: rules.unread.iter().map(|(name, why)| format!("{name}: {why}")).collect(),
         managers,
+        below: rules.below.iter().map(|b| text::shown_str(&on(b), 200)).collect(),
         permanent: asked.first().and_then(|a| permanent::look(&verdicts, a.port)),
         verdicts,
         untraced,
@@ -210,7 +212,28 @@ pub fn judge(rules: &Rules, packet: &Packet) -> packet_verdict::Verdict {
         verdict.because =
             format!("no rule that was read blocks it, but not all were read: {}", unread.join(", "));
     }
+    if verdict.outcome == Outcome::Accept
+        && let Some(below) = rules.below.iter().find(|b| passes(packet, b))
+    {
+        verdict.outcome = Outcome::Undecided;
+        verdict.rule = None;
+        verdict.because = format!("no rule blocks it, but {} may", on(below));
+    }
     verdict
+}
+
+/// Whether the packet passes the interface in that direction. What is not known may be so.
+fn passes(packet: &Packet, below: &Below) -> bool {
+    let by = |dev: &Option<String>| dev.as_ref().is_none_or(|d| *d == below.dev);
+    match (packet.hook, below.incoming) {
+        (Hook::Input | Hook::Forward, true) => by(&packet.iif),
+        (Hook::Forward | Hook::Output, false) => by(&packet.oif),
+        _ => false,
+    }
+}
+
+fn on(below: &Below) -> String {
+    format!("{} on {}", below.what, below.dev)
 }
 
 /// The client's port where none is known: in Linux's default range (net.ipv4.ip_local_port_range), and IANA's.

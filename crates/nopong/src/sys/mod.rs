@@ -3,6 +3,7 @@
 //! `clippy.toml` bans the underlying functions elsewhere in this crate.
 #![expect(clippy::disallowed_methods, reason = "this module is the fence")]
 
+pub mod below;
 pub mod conf;
 pub mod local_http;
 pub mod names;

@@ -29,6 +29,23 @@ fn dropped(case: &Case<'_>) -> u32 {
     case.server.drop.get().and_then(|d| d.reasons.get(NETFILTER_DROP).copied()).unwrap_or(0)
 }
 
+/// The words for what sees packets before netfilter does (same file), and what it is called.
+const BELOW: [(&str, &str); 2] =
+    [("TC_INGRESS", "a filter of traffic control (tc)"), ("XDP", "an XDP program")];
+
+fn lower(case: &Case<'_>) -> Option<(&'static str, &'static str)> {
+    let reasons = &case.server.drop.get()?.reasons;
+    BELOW.into_iter().find(|(word, _)| reasons.contains_key(*word))
+}
+
+/// Packets that came in, and that something below the rules dropped.
+fn below(case: &Case<'_>) -> Option<String> {
+    let (reason, who) = lower(case)?;
+    let what = case.server.firewall.get().map(|f| f.below.join(", ")).filter(|all| !all.is_empty());
+    let there = what.map_or(String::new(), |all| format!("; there is {all}"));
+    Some(format!("{who} dropped the packets before any rule saw them ({reason}){there}"))
+}
+
 /// The word for a source that the routes say cannot come in there (net.ipv4.conf.*.rp_filter; same file).
 const RPFILTER: &str = "IP_RPFILTER";
 
@@ -74,6 +91,9 @@ fn on_server(case: &Case<'_>) -> Vec<Reason> {
     let unit = unit_filter::reasons(case);
     let by_unit = !unit.is_empty();
     reasons.extend(unit);
+    if let Some(says) = below(case) {
+        reasons.push(Reason::confirms("drop", says));
+    }
     if let Some(verdict) = own_input(case) {
         match verdict.verdict.as_str() {
             "accept" if by_unit => {}
@@ -150,6 +170,9 @@ impl Cause for ServerFirewallDrops {
         if reverse_path(case).is_some() {
             return format!("reverse-path filtering of {} drops the connection", this_host(case));
         }
+        if let Some((_, who)) = lower(case) {
+            return format!("{who} of {} drops the connection", this_host(case));
+        }
         match own_input(case).filter(|v| v.verdict == "drop") {
             Some(verdict) => {
                 format!("the firewall of {} drops the connection: {}", this_host(case), rule(verdict))
@@ -174,6 +197,13 @@ impl Cause for ServerFirewallDrops {
                 .run("where its answers would go", format!("ip route get {client}"))
                 .run("what is filtered (1 strict, 2 loose)", "sysctl -a -r '\\.rp_filter'".to_owned())
                 .step("correct the route; where two ways are meant, net.ipv4.conf.*.rp_filter=2"),
+            );
+        }
+        if below(case).is_some() {
+            return Some(
+                Fix::new(Risk::Advice, "on the Redis host: find who attached the program or filter, and let the client through there")
+                    .run("programs on interfaces", "ip -details link show".to_owned())
+                    .run("filters of tc", "tc -s filter show dev eth0 ingress".to_owned()),
             );
         }
         let verdict = own_input(case).filter(|v| v.verdict == "drop").or_else(|| outside_input(case));

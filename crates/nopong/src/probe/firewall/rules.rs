@@ -1,6 +1,7 @@
 //! The listings: which of them there are to read, and how.
 
 use crate::evidence::Why;
+use crate::sys::below::{self, Below};
 use crate::{sys, text};
 use packet_verdict::Ruleset;
 use std::time::Duration;
@@ -20,6 +21,8 @@ pub struct Rules {
     pub read: Vec<Ruleset>,
     /// Listings that could not be read, with the reason.
     pub unread: Vec<(String, Why)>,
+    /// What sees packets before them.
+    pub below: Vec<Below>,
 }
 
 /// Fetches every listing at once.
@@ -36,10 +39,11 @@ pub fn read() -> Rules {
     match &tables {
         Ok(none) if none.is_empty() && !legacy_v4 && !legacy_v6 => {
             let read = packet_verdict::parse("nft -j list ruleset", empty("nft")).into_iter().collect();
-            return Rules { read, unread: Vec::new() };
+            return Rules { read, unread: Vec::new(), below: below::look() };
         }
         Err(why @ Why::NotPermitted { .. }) => {
-            return Rules { read: Vec::new(), unread: vec![("nft".to_owned(), why.clone())] };
+            let unread = vec![("nft".to_owned(), why.clone())];
+            return Rules { unread, below: below::look(), ..Rules::default() };
         }
         Ok(_) | Err(_) => {}
     }
@@ -68,6 +72,7 @@ pub fn read() -> Rules {
         running.into_iter().map(|(name, r)| (name, r.join().unwrap_or(Err(Why::Panicked)))).collect()
     });
     let mut rules = sort_out(answers);
+    rules.below = below::look();
     for table in tables.iter().flatten().filter(|t| t.dormant) {
         rules.read.iter_mut().for_each(|r| r.set_dormant(table.family, &table.name));
     }

@@ -163,7 +163,7 @@ mod tests {
         {"rule": {"family": "inet", "table": "fw", "chain": "in", "handle": 6, "expr": [{"reject": {"type": "tcp reset"}}]}}]}"#;
 
     fn rules() -> Rules {
-        Rules { read: vec![packet_verdict::parse("nft", LISTING).unwrap()], unread: Vec::new() }
+        Rules { read: vec![packet_verdict::parse("nft", LISTING).unwrap()], ..Rules::default() }
     }
 
     fn event(handle: u64, verdict: &str, packet: u32, inbound: bool) -> Event {
