@@ -30,6 +30,8 @@ pub struct Allow<'a> {
     /// One destination; any without.
     pub to: Option<IpAddr>,
     pub port: u16,
+    /// It is the port that was dialled, not the one that a nat rule put in its place.
+    pub published: bool,
 }
 
 impl Ruleset {
@@ -47,6 +49,13 @@ impl Ruleset {
         let Some(at) = allow.place.among(chain) else { return false };
         chain.rules.insert(at, allow.rule());
         true
+    }
+
+    /// Whether it has that chain.
+    #[must_use]
+    pub fn has_chain(&self, family: &str, table: &str, chain: &str) -> bool {
+        let same = |t: &&crate::model::Table| family_word(t.family) == family && t.name == table;
+        self.tables.iter().filter(same).any(|t| t.by_name.contains_key(chain))
     }
 
     /// Whether it is a listing of iptables, of either back-end.
@@ -78,7 +87,7 @@ impl Allow<'_> {
             is(saddr, Expr::Range(lo, hi)),
             // TCP is protocol 6 (IANA).
             is(Field::L4Proto, Expr::Const(6)),
-            is(Field::Dport, Expr::Const(self.port.into())),
+            is(if self.published { Field::CtOrigDport } else { Field::Dport }, Expr::Const(self.port.into())),
         ];
         stmts.extend(self.to.map(|to| is(daddr, Expr::Const(addr_bits(to)))));
         stmts.push(Stmt::Do(Action::Accept));

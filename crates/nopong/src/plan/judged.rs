@@ -40,8 +40,13 @@ impl Judged {
         if let Some((source, to, port, place)) = asks(action)
             && let Some((source, prefix)) = network(source)
         {
+            let published = match action {
+                Action::Nft(rule) => rule.published,
+                Action::Iptables(rule) => rule.published,
+                _ => false,
+            };
             for (family, table, chain, xt) in &places(action) {
-                let allow = Allow { family, table, chain, place, source, prefix, to, port };
+                let allow = Allow { family, table, chain, place, source, prefix, to, port, published };
                 let fits =
                     |r: &&mut Ruleset| r.is_iptables() == *xt && (!legacy || r.label.contains("legacy"));
                 if self.now.read.iter_mut().filter(fits).any(|r| r.insert(&allow)) {
@@ -57,6 +62,14 @@ impl Judged {
             Action::Firewalld(rule) => format!("zone {} takes no packet in the kernel's rules", rule.zone),
             _ => "the chain that the rule goes into is not in the listing".to_owned(),
         })
+    }
+
+    /// Whether that chain is known to the old back-end of iptables alone.
+    pub(super) fn legacy(&self, source: IpAddr, table: &str, chain: &str) -> bool {
+        let family = if source.is_ipv4() { "ip" } else { "ip6" };
+        let mut with = self.before.read.iter().filter(|r| r.has_chain(family, table, chain)).peekable();
+        with.peek().is_some()
+            && with.all(|r| r.kind == packet_verdict::Kind::Iptables && r.label.contains("legacy"))
     }
 
     /// Judges the client's connection, the answer included.
@@ -187,7 +200,15 @@ mod tests {
 
     fn nft(table: &str, before: Option<u64>) -> Action {
         let (family, table, chain) = ("inet".into(), table.into(), "in".into());
-        Action::Nft(Nft { family, table, chain, before, source: "10.0.0.9".into(), port: 6379 })
+        Action::Nft(Nft {
+            family,
+            table,
+            chain,
+            before,
+            source: "10.0.0.9".into(),
+            port: 6379,
+            published: false,
+        })
     }
 
     fn stopped_by(judged: &Judged, source: &str) -> Option<String> {
@@ -225,7 +246,15 @@ mod tests {
         let mut judged = judged(&[("nft", TWO)]);
         let wide = |table: &str| {
             let (family, table, chain) = ("inet".into(), table.into(), "in".into());
-            Action::Nft(Nft { family, table, chain, before: None, source: "10.0.0.0/24".into(), port: 6379 })
+            Action::Nft(Nft {
+                family,
+                table,
+                chain,
+                before: None,
+                source: "10.0.0.0/24".into(),
+                port: 6379,
+                published: false,
+            })
         };
         judged.add(&wide("a")).and_then(|()| judged.add(&wide("b"))).expect("its chains are there");
         let to = "10.0.0.5:6379".parse().expect("an address");
@@ -254,7 +283,15 @@ mod tests {
         let add = |tool: &str| {
             let (table, chain) = ("filter".into(), "INPUT".into());
             let tool = tool.into();
-            Action::Iptables(Iptables { tool, table, chain, place: 1, source: "10.0.0.9".into(), port: 6379 })
+            Action::Iptables(Iptables {
+                tool,
+                table,
+                chain,
+                place: 1,
+                source: "10.0.0.9".into(),
+                port: 6379,
+                published: false,
+            })
         };
         rules.add(&add("iptables-legacy")).expect("its chain is there");
         assert!(stopped_by(&rules, "10.0.0.9").is_some(), "the other back-end still stops it");

@@ -254,6 +254,7 @@ mod tests {
             before: Some(4),
             source: "10.0.0.9".into(),
             port: 6379,
+            published: false,
         };
         let text = "flush ruleset\n\ntable inet filter {\n\tchain forward {\n\t}\n\tchain input {\n\t\ttype filter hook input priority filter; policy drop;\n\t\tiif lo accept\n\t}\n}\n";
         let made = with_nft(text, &rule).expect("the chain is there");
@@ -272,6 +273,7 @@ mod tests {
             before: None,
             source: "10.0.0.9".into(),
             port: 6379,
+            published: false,
         };
         let words = "ip saddr 10.0.0.9 tcp dport 6379 accept comment \"nopong\"";
         let one = "table inet fw { chain in { type filter hook input priority 0; policy drop; iif lo accept; }; }\n";
@@ -317,6 +319,7 @@ mod tests {
             place: 1,
             source: "10.0.0.9".into(),
             port: 6379,
+            published: false,
         };
         let text = "*nat\n:INPUT ACCEPT [0:0]\nCOMMIT\n*filter\n:INPUT DROP [0:0]\n-A INPUT -i lo -j ACCEPT\nCOMMIT\n";
         let made = with_iptables(text, &rule).expect("the chain is there");

@@ -16,8 +16,7 @@ pub(super) fn allow(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
     let blocks =
         |v: &&Verdict| matches!(v.verdict.as_str(), "drop" | "reject") && v.hook == "input" && !v.answer;
     let blocked: Vec<&Verdict> = firewall.verdicts.iter().filter(blocks).collect();
-    // Behind a nat rule the filter meets another address and port than the client dials.
-    if blocked.is_empty() || blocked.iter().any(|v| v.through.is_some()) {
+    if blocked.is_empty() {
         return Err(NoPlan::Advice(None));
     }
     let own = |ip: IpAddr| {
@@ -95,7 +94,15 @@ fn open(
     let mut blocks = first.clone();
     let end = loop {
         let place = (blocks.chain.clone(), blocks.handle, blocks.rule.clone());
-        let action = action(draft.case, &blocks, source.to_owned(), to.port())?;
+        let mut action = action(draft.case, &blocks, source.to_owned(), to.port())?;
+        if let Action::Iptables(rule) = &mut action
+            && rule.published
+        {
+            // The owner's name does not tell which back-end it uses.
+            let legacy = blocks.owner.as_deref() == Some("iptables-legacy")
+                || judged.legacy(allowed.0, &rule.table, &rule.chain);
+            rule.tool = Iptables::tool_for(allowed.0, legacy);
+        }
         if let Err(why) = judged.add(&action) {
             return Err(NoPlan::Refused(format!("{}: {why}", action.change().says())));
         }
@@ -146,6 +153,16 @@ fn normal(text: &str) -> Result<String, NoPlan> {
 
 fn action(case: &Case<'_>, verdict: &Verdict, source: String, port: u16) -> Result<Action, NoPlan> {
     match verdict.owner.as_deref() {
+        // Behind a nat rule, on the way to a container: Docker leaves this chain to the user, and asks it first. Rules for
+        // forwarded packets of ufw and firewalld are of other kinds than those made here.
+        Some("docker, DOCKER-USER" | "nft" | "iptables" | "iptables-legacy") if verdict.through.is_some() => {
+            plain(verdict, source, port)
+        }
+        Some(owner)
+            if verdict.through.is_some() && (owner.starts_with("ufw") || owner.starts_with("firewalld")) =>
+        {
+            Err(NoPlan::Advice(None))
+        }
         Some(owner) if owner.starts_with("ufw") => {
             let mut rule = Ufw { source, port, to: None };
             // It stands behind the one that blocks, and does not help there.
@@ -204,6 +221,8 @@ fn zone(owner: &str, verdict: &Verdict) -> Option<String> {
 /// The chain's words: `inet filter input` for nft, `filter INPUT` for iptables.
 fn plain(verdict: &Verdict, source: String, port: u16) -> Result<Action, NoPlan> {
     let chain = verdict.chain.as_deref().unwrap_or_default();
+    // The filter meets another port then than the client dials.
+    let published = verdict.through.is_some();
     let words: Vec<&str> = chain.split_whitespace().collect();
     match words.as_slice() {
         [table, chain] => {
@@ -220,6 +239,7 @@ fn plain(verdict: &Verdict, source: String, port: u16) -> Result<Action, NoPlan>
                 place: 1,
                 source,
                 port,
+                published,
             }))
         }
         [family, table, chain] => Ok(Action::Nft(Nft {
@@ -229,6 +249,7 @@ fn plain(verdict: &Verdict, source: String, port: u16) -> Result<Action, NoPlan>
             before: verdict.handle.filter(|_| verdict.rule.is_some()),
             source,
             port,
+            published,
         })),
         _ => Err(NoPlan::Advice(None)),
     }

@@ -21,6 +21,9 @@ pub struct Iptables {
     pub source: String,
     /// Port.
     pub port: u16,
+    /// It is the port that the client dialled, which a nat rule of a container's has replaced by another one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub published: bool,
 }
 
 fn filter() -> String {
@@ -36,24 +39,14 @@ impl Iptables {
     /// The rule itself, after the chain.
     pub fn specification(&self) -> Vec<String> {
         let port = self.port.to_string();
-        [
-            "-s",
-            &self.source,
-            "-p",
-            "tcp",
-            "-m",
-            "tcp",
-            "--dport",
-            &port,
-            "-m",
-            "comment",
-            "--comment",
-            "nopong",
-            "-j",
-            "ACCEPT",
-        ]
-        .map(str::to_owned)
-        .to_vec()
+        let asks: [&str; 3] = match self.published {
+            true => ["conntrack", "--ctorigdstport", &port],
+            false => ["tcp", "--dport", &port],
+        };
+        let mut words = vec!["-s", &self.source, "-p", "tcp", "-m"];
+        words.extend(asks);
+        words.extend(["-m", "comment", "--comment", "nopong", "-j", "ACCEPT"]);
+        words.into_iter().map(str::to_owned).collect()
     }
     fn run(&self, verb: &[&str]) -> Result<(i32, String), Fault> {
         let specification = self.specification();
@@ -69,7 +62,8 @@ impl Iptables {
 
 impl Change for Iptables {
     fn says(&self) -> String {
-        format!("{} {}: allow {} to TCP port {}", self.tool, self.chain, self.source, self.port)
+        let port = if self.published { "published TCP port" } else { "TCP port" };
+        format!("{} {}: allow {} to {port} {}", self.tool, self.chain, self.source, self.port)
     }
     fn command(&self) -> Option<String> {
         let table = if self.table == "filter" { String::new() } else { format!(" -t {}", self.table) };

@@ -19,13 +19,20 @@ pub struct Nft {
     pub source: String,
     /// Port.
     pub port: u16,
+    /// It is the port that the client dialled, which a nat rule of a container's has replaced by another one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub published: bool,
 }
 
 impl Nft {
     /// The rule itself.
     pub fn words(&self) -> String {
         let family = if self.source.contains(':') { "ip6" } else { "ip" };
-        format!("{family} saddr {} tcp dport {} accept comment \"nopong\"", self.source, self.port)
+        let port = match self.published {
+            true => format!("meta l4proto tcp ct original proto-dst {}", self.port),
+            false => format!("tcp dport {}", self.port),
+        };
+        format!("{family} saddr {} {port} accept comment \"nopong\"", self.source)
     }
     fn insert(&self) -> Vec<String> {
         let mut words = vec![
@@ -55,8 +62,9 @@ impl Nft {
 
 impl Change for Nft {
     fn says(&self) -> String {
+        let port = if self.published { "published TCP port" } else { "TCP port" };
         format!(
-            "nft {} {} {}: allow {} to TCP port {}",
+            "nft {} {} {}: allow {} to {port} {}",
             self.family, self.table, self.chain, self.source, self.port
         )
     }
