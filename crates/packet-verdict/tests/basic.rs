@@ -182,6 +182,7 @@ fn a_rule_more_is_judged_at_its_place() {
         prefix: 31,
         to: None,
         port: 6379,
+        published: false,
     };
     let with = |place, src: &str, port| {
         let mut rules = parse("t", text).expect("a rule set");
