@@ -1,10 +1,12 @@
 //! A rich rule of firewalld.
 #![expect(clippy::disallowed_methods, reason = "removes the zone file that firewalld made")]
 
+use super::firewalld_bus::Bus;
 use super::{failed, must, run};
 use crate::apply::{Change, Fault, State};
 use crate::sys;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 /// A rich rule in the zone of the client's interface, at run time and permanently.
@@ -42,6 +44,9 @@ impl Firewalld {
         [self.zone_file(), format!("{}.old", self.zone_file())]
     }
     fn present(&self, permanent: bool) -> Result<bool, Fault> {
+        if let Some(bus) = Bus::connect() {
+            return bus.has(&bus.zone(&self.zone, permanent)?, &self.rule());
+        }
         let zone = format!("--zone={}", self.zone);
         let query = format!("--query-rich-rule={}", self.rule());
         let mut arguments = vec![zone.as_str(), query.as_str()];
@@ -56,6 +61,9 @@ impl Firewalld {
         }
     }
     fn change(&self, verb: &str, permanent: bool) -> Result<(), Fault> {
+        if let Some(bus) = Bus::connect() {
+            return bus.change(&bus.zone(&self.zone, permanent)?, &self.rule(), verb == "add");
+        }
         let zone = format!("--zone={}", self.zone);
         let rule = format!("--{verb}-rich-rule={}", self.rule());
         let mut arguments = vec![zone.as_str(), rule.as_str()];
@@ -68,10 +76,22 @@ impl Firewalld {
 
 /// The zone that takes a client's packets: by its address, else by the interface, else the default one.
 pub fn firewalld_zone(client: &str, interface: Option<&str>) -> Result<String, Fault> {
-    let default = must("firewall-cmd", &["--get-default-zone"])?.trim().to_owned();
-    let active = must("firewall-cmd", &["--get-active-zones"])?;
     let by_source =
         |word: &str| word == client || word.split('/').next() == Some(client) || within(client, word);
+    if let Some(bus) = Bus::connect() {
+        let active = bus.active_zones()?;
+        let of = |key: &str, is: &dyn Fn(&str) -> bool| {
+            let has = |parts: &HashMap<String, Vec<String>>| {
+                parts.get(key).is_some_and(|all| all.iter().any(|w| is(w)))
+            };
+            active.iter().find(|(_, parts)| has(parts)).map(|(zone, _)| zone.clone())
+        };
+        let found =
+            of("sources", &by_source).or_else(|| interface.and_then(|i| of("interfaces", &|w| w == i)));
+        return found.map_or_else(|| bus.default_zone(), Ok);
+    }
+    let default = must("firewall-cmd", &["--get-default-zone"])?.trim().to_owned();
+    let active = must("firewall-cmd", &["--get-active-zones"])?;
     let (mut zone, mut by_interface) = ("", None);
     for line in active.lines() {
         if !line.starts_with(char::is_whitespace) {

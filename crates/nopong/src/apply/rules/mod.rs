@@ -3,6 +3,7 @@
 //! Every kind is told from its absence by the tool's own answer, so undoing removes exactly the rule that was added
 //! and leaves one alone that stood there before. All need root.
 mod firewalld;
+mod firewalld_bus;
 mod iptables;
 mod nft;
 mod ufw;
