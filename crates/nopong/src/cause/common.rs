@@ -190,13 +190,19 @@ pub(crate) fn restart(fix: Fix, case: &Case<'_>) -> Fix {
     }
 }
 
-/// `file:line` of a directive, else the file, else the usual name.
+/// Where a server that has no file by its own word has its settings from.
+const ARGUMENTS: &str = "the server's command line (it has no configuration file)";
+
+/// `file:line` of a directive, else the file, else the arguments, else the usual name.
 pub(crate) fn place(case: &Case<'_>, directive: &str) -> String {
     let config = case.config();
     config
         .and_then(|c| c.place(directive).filter(|p| p != "default" && p != "running"))
         .or_else(|| config.and_then(|c| c.file.clone()))
-        .unwrap_or_else(|| "redis.conf".to_owned())
+        .unwrap_or_else(|| {
+            let told = |c: &Config| c.pid.is_some() && c.settings.values().any(|s| s.file == "running");
+            if config.is_some_and(told) { ARGUMENTS } else { "redis.conf" }.to_owned()
+        })
 }
 
 /// A reason to blame a directive: where it stands and what it says; defaults are said to be defaults.
@@ -205,6 +211,7 @@ pub(crate) fn directive(config: &Config, name: &str) -> Option<String> {
     let value = if value.is_empty() { "\"\"" } else { value };
     Some(match config.place(name)? {
         place if place == "default" => format!("{name} is not set: the default is {value}"),
+        place if place == "running" => format!("the running server has {name} {value}"),
         place => format!("{place} says: {name} {value}"),
     })
 }

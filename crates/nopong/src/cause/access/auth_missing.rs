@@ -20,7 +20,7 @@ static META: Meta = Meta {
 };
 
 /// Reasons to know from the server's side that a client without a password will be refused.
-fn wanted(case: &Case<'_>) -> Option<Reason> {
+pub(in crate::cause) fn wanted(case: &Case<'_>) -> Option<Reason> {
     let asked = case.server.inside.get().and_then(|t| {
         [&t.unasked, &t.ping, &t.ping_without_auth]
             .into_iter()
@@ -77,7 +77,7 @@ impl Cause for AuthMissing {
                 })
                 .step("then set it where the application reads it (REDIS_PASSWORD, or in the URL: redis://:PASSWORD@host, percent-encoded)")
                 .step(format!(
-                    "on the Redis host the password stands at {}, or in the ACL file",
+                    "on the Redis host the password stands in {}, or in the ACL file",
                     place(case, "requirepass")
                 )),
         )

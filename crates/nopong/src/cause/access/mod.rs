@@ -9,6 +9,8 @@ mod auth_wrong;
 mod mac_denied;
 mod socket_denied;
 
+pub(super) use auth_missing::wanted as password_wanted;
+
 /// In the order of the examination.
 pub static ALL: &[&dyn Cause] = &[
     &mac_denied::MacDenied,

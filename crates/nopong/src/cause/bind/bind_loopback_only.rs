@@ -1,5 +1,6 @@
 //! Redis listens on loopback only, and the client is elsewhere or dials another address of the host.
 
+use crate::cause::access::password_wanted;
 use crate::cause::common::{
     binds_loopback_only, dials_loopback, directive, holder, is_loopback, listing, outside_addresses, place,
     public_address, redis_listeners, restart, servers_here, sh,
@@ -158,12 +159,16 @@ impl Cause for BindLoopbackOnly {
         let bind = case.config().and_then(|c| c.value("bind")).filter(|b| binds_loopback_only(b));
         let loopback = bind.unwrap_or("127.0.0.1 -::1");
         let on = if case.server_seen() { "" } else { "on the Redis host, " };
-        let fix =
-            Fix::new(Risk::Ask, format!("{on}let Redis listen on {address} as well, with a password set"))
-                .step(format!("in {}: bind {loopback} {address}", place(case, "bind")))
-                .step("set requirepass or an ACL user first: protected mode refuses other hosts without one")
-                .step("let a firewall admit only the clients' addresses to the port");
-        Some(restart(fix, case))
+        let has_password = password_wanted(case).is_some();
+        let too = if has_password { "" } else { ", with a password set" };
+        let fix = Fix::new(Risk::Ask, format!("{on}let Redis listen on {address} as well{too}"))
+            .step(format!("in {}: bind {loopback} {address}", place(case, "bind")));
+        let fix = match has_password {
+            true => fix,
+            false => fix
+                .step("set requirepass or an ACL user first: protected mode refuses other hosts without one"),
+        };
+        Some(restart(fix.step("let a firewall admit only the clients' addresses to the port"), case))
     }
 
     fn latent(&self, case: &Case<'_>) -> Option<Latent> {

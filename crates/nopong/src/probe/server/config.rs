@@ -244,8 +244,9 @@ fn of_process<'a>(known: &Known<'a>, process: &'a Process, unit: Option<&'a Unit
     }
     let own = talk_of(known, process).and_then(|t| t.info("config_file"));
     if let Some(file) = own {
+        // Without a file everything came from arguments that nobody can see any more: only its own word tells.
         let argv = match file {
-            "" => vec!["redis-server".to_owned()],
+            "" => Vec::new(),
             file => vec!["redis-server".to_owned(), file.to_owned()],
         };
         return instance(argv, cwd, format!("INFO of process {}", process.pid));
@@ -392,7 +393,8 @@ fn same(name: &str, file: &str, running: &str) -> bool {
 mod tests {
     use super::{Known, look, same, server_argv};
     use crate::evidence::Ask;
-    use crate::evidence::server::{Unit, Units};
+    use crate::evidence::client::Talk;
+    use crate::evidence::server::{Process, Program, Unit, Units};
 
     fn words(text: &str) -> Vec<String> {
         text.split(' ').map(str::to_owned).collect()
@@ -412,6 +414,38 @@ mod tests {
         assert!(same("bind", "127.0.0.1  -::1", "127.0.0.1 -::1"));
         assert!(same("dir", "/proc/../tmp", "/tmp"));
         assert!(!same("port", "6379", "6380"));
+    }
+
+    #[test]
+    fn arguments_that_a_title_hides_are_no_defaults() {
+        let process = Process {
+            pid: 7,
+            cmdline: vec!["redis-server 127.0.0.1:6379".to_owned()],
+            program: Program::Redis,
+            ..Process::default()
+        };
+        let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
+        let talk = Talk {
+            info: vec![pair("process_id", "7"), pair("config_file", "")],
+            config: vec![pair("bind", "127.0.0.1"), pair("requirepass", "set")],
+            ..Talk::default()
+        };
+        let ask = Ask { port: 6379, ..Ask::default() };
+        let known = Known {
+            ask: &ask,
+            processes: std::slice::from_ref(&process),
+            units: None,
+            listeners: None,
+            addresses: &[],
+            talks: std::slice::from_ref(&talk),
+            versions: &[],
+        };
+        let configs = look(&known);
+        let config = configs.first().expect("one");
+        assert_eq!((config.file.as_deref(), config.value("bind")), (None, Some("127.0.0.1")));
+        assert_eq!(config.place("bind").as_deref(), Some("running"));
+        assert_eq!(config.default_user_has_password, Some(true));
+        assert!(config.disagree.is_empty() && config.value("port").is_none());
     }
 
     #[test]
