@@ -202,7 +202,7 @@ mod tests {
                 if s.to == to || s.from == to {
                     let now = Duration::from(nix::time::ClockId::CLOCK_MONOTONIC.now().expect("a clock"));
                     let age = now.saturating_sub(s.at.expect("a time"));
-                    assert!(age < Duration::from_secs(2) && !age.is_zero(), "{age:?}");
+                    assert!(age < Duration::from_secs(60) && !age.is_zero(), "{age:?}");
                     seen.push((s.syn, s.rst, s.out));
                 }
                 if seen.contains(&(true, false, false)) && seen.contains(&(false, true, false)) {
