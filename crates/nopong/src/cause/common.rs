@@ -196,19 +196,28 @@ const ARGUMENTS: &str = "the server's command line (it has no configuration file
 /// `file:line` of a directive, else the file, else the arguments, else the usual name.
 pub(crate) fn place(case: &Case<'_>, directive: &str) -> String {
     let config = case.config();
+    let stronger = config.filter(|c| c.hides_arguments() && c.running_otherwise(directive).is_some());
+    if let Some(place) = stronger.and_then(|c| c.place(directive).filter(|p| p != "default")) {
+        return format!("{place} and the server's command line, which may override it");
+    }
     config
         .and_then(|c| c.place(directive).filter(|p| p != "default" && p != "running"))
         .or_else(|| config.and_then(|c| c.file.clone()))
         .unwrap_or_else(|| {
-            let told = |c: &Config| c.pid.is_some() && c.settings.values().any(|s| s.file == "running");
-            if config.is_some_and(told) { ARGUMENTS } else { "redis.conf" }.to_owned()
+            if config.is_some_and(Config::hides_arguments) { ARGUMENTS } else { "redis.conf" }.to_owned()
         })
 }
 
 /// A reason to blame a directive: where it stands and what it says; defaults are said to be defaults.
 pub(crate) fn directive(config: &Config, name: &str) -> Option<String> {
-    let value = config.value(name)?;
-    let value = if value.is_empty() { "\"\"" } else { value };
+    fn shown(value: &str) -> &str {
+        if value.is_empty() { "\"\"" } else { value }
+    }
+    let value = shown(config.value(name)?);
+    if let Some(running) = config.running_otherwise(name) {
+        let file = config.place(name).filter(|p| p != "default").map(|p| format!(", and {p} says {value}"));
+        return Some(format!("the running server has {name} {}{}", shown(running), file.unwrap_or_default()));
+    }
     Some(match config.place(name)? {
         place if place == "default" => format!("{name} is not set: the default is {value}"),
         place if place == "running" => format!("the running server has {name} {value}"),

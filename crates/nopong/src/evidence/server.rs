@@ -375,7 +375,7 @@ pub struct ConfigFault {
 pub struct Config {
     /// The file really used (process argument, unit's ExecStart, or the distribution's default).
     pub file: Option<String>,
-    /// How the file was found: `process 812`, `redis-server.service`, `usual place`.
+    /// How the file was found: `process 812`, `redis-server.service`, `usual place`, `INFO of process 812`.
     pub found_by: String,
     /// Why the file could not be read.
     pub unreadable: Option<Unreadable>,
@@ -422,6 +422,20 @@ impl Unit {
 }
 
 impl Config {
+    /// How `found_by` begins where the server itself named its file.
+    pub const BY_ITS_WORD: &str = "INFO of process";
+
+    /// A title hides the arguments of the process, and what is known of its file is by its own word: an argument
+    /// that nobody can see may be stronger than the file.
+    pub fn hides_arguments(&self) -> bool {
+        self.found_by.starts_with(Self::BY_ITS_WORD)
+    }
+
+    /// The running value of a directive, where it is another than the file's.
+    pub fn running_otherwise(&self, directive: &str) -> Option<&str> {
+        self.disagree.iter().find(|(name, ..)| name == directive).map(|(.., running)| running.as_str())
+    }
+
     /// The effective value of a directive.
     pub fn value(&self, directive: &str) -> Option<&str> {
         self.settings.get(directive).map(|s| s.value.as_str())

@@ -138,6 +138,16 @@ impl Cause for ConfigNotApplied {
         let own_file = config.found_by != USUAL_PLACE;
         let now = case.client.standing.get().map(|s| s.at);
         let started = now.zip(process.age_s).map(|(now, age)| now.saturating_sub(age));
+        let edited =
+            config.modified_at.zip(started).filter(|(edited, start)| *edited > start + SAME_MOMENT_S);
+        if config.hides_arguments() && edited.is_none() {
+            let file = config.file.as_deref().unwrap_or("its file");
+            let says = format!(
+                "{file} was not changed since {} started: an argument or CONFIG SET is stronger",
+                named(process)
+            );
+            return vec![Reason::against("process", says)];
+        }
         match config.modified_at.zip(started) {
             Some((edited, started)) if edited > started + SAME_MOMENT_S => {
                 let file = config.file.as_deref().unwrap_or("its file");
@@ -239,6 +249,20 @@ mod tests {
         configs[0].found_by = "usual place".to_owned();
         file.server.config = seen(configs);
         assert_eq!(bearings(&ConfigNotApplied, &file), [Bearing::Against]);
+    }
+
+    #[test]
+    fn an_argument_that_nobody_sees_may_be_stronger_than_the_file() {
+        let of = |ago| {
+            let mut file = edited(ago);
+            let mut configs = file.server.config.get().cloned().unwrap();
+            configs[0].found_by = format!("{} 812", crate::evidence::server::Config::BY_ITS_WORD);
+            file.server.config = seen(configs);
+            file
+        };
+        assert_eq!(bearings(&ConfigNotApplied, &of(7200)), [Bearing::Against]);
+        assert_eq!(first(&of(7200)), Some(("bind-loopback-only", Band::Confirmed)));
+        assert_eq!(first(&of(60)), Some(("config-not-applied", Band::Confirmed)));
     }
 
     #[test]

@@ -249,7 +249,7 @@ fn of_process<'a>(known: &Known<'a>, process: &'a Process, unit: Option<&'a Unit
             "" => Vec::new(),
             file => vec!["redis-server".to_owned(), file.to_owned()],
         };
-        return instance(argv, cwd, format!("INFO of process {}", process.pid));
+        return instance(argv, cwd, format!("{} {}", Config::BY_ITS_WORD, process.pid));
     }
     instance(Vec::new(), cwd, by)
 }
