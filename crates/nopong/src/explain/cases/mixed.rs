@@ -46,4 +46,45 @@ pub(super) const CASES: &[Case] = &[
     ("redis: connecting to 10.0.0.1: dial tcp 10.0.0.1:6379: connect: connection refused\nERR max number of clients reached", "clients-exhausted", ""),
     ("Error: connect ECONNREFUSED fd00::17:6379", "bind-loopback-only|service-stopped|family-mismatch", ""),
     ("redis://user:canary-secret@cache.example:6379: dial tcp 10.0.0.2:6379: i/o timeout", "server-firewall-drops|cloud-firewall-blocks", ""),
+    ("Unable to connect to redis\nio.lettuce.core.RedisConnectionException: Unable to connect to 127.0.0.1:6379", "service-stopped|settings-not-applied", "Lettuce"),
+    ("kombu WARNING: No hostname was supplied. Reverting to default 'localhost'\nkombu.exceptions.OperationalError: [Errno 111] Connection refused", "settings-not-applied", ""),
+    ("[ERROR/MainProcess] consumer: Cannot connect to amqp://guest:**@127.0.0.1:5672//: [Errno 111] Connection refused.", "settings-not-applied", ""),
+    ("redis.exceptions.ConnectionError: Connection closed by server. host=shop.abc.cache.amazonaws.com port=6379", "tls-required", "redis-py"),
+    ("ClusterAllFailedError: Failed to refresh slots cache. clustercfg.shop.memorydb.eu-west-1.amazonaws.com", "tls-required", "ioredis"),
+    ("Error: connect ENETUNREACH 172.22.0.3:6379 - Local (0.0.0.0:0)", "announced-unreachable", ""),
+    ("dial tcp 0.0.0.31:6379: connect: invalid argument (redis)", "url-malformed|wrong-host", ""),
+    ("redis: dial tcp: missing address", "url-malformed|settings-not-applied", ""),
+    ("Redis::pconnect(): Argument #2 ($port) must be of type int, string given", "env-collision", ""),
+    ("pydantic: REDIS_PORT value is not a valid integer", "env-collision", ""),
+    ("REDIS_URL=redis://:ab+cd/ef@cache.shop:6379 -> WRONGPASS invalid username-password pair", "url-malformed", ""),
+    ("consumer: Cannot connect to redis://:**@cache:26379/0: Client sent AUTH, but no password is set.", "sentinel-port", ""),
+    ("redis container: {\"Status\": \"exited\", \"OOMKilled\": false, \"ExitCode\": 137}", "oom-killed", ""),
+    ("1:M 01 Jan 2025 # Write error saving DB on disk: No space left on device\n1:M # User requested shutdown...\n1:M # Error trying to save the DB, can't exit.", "disk-full", ""),
+    ("You are connected to a server of version 5.0.7; this release requires Redis 6.2", "protocol-unsupported", ""),
+    ("redis-0 setup: mkdir: cannot create directory '/data/redis': Permission denied", "storage-unwritable", ""),
+    ("1:M # Error loading data from RDB (short read or EOF). Read performed by module 'shop'", "data-unloadable", ""),
+    ("createClient({ host: 'cache.shop.example', port: 6379 })\nError: connect ECONNREFUSED 127.0.0.1:6379", "settings-not-applied|second-client-on-defaults", ""),
+    ("createClient({ host: process.env.REDIS_HOST })\nError: connect ECONNREFUSED 127.0.0.1:6379", "service-stopped", ""),
+    ("  File \"redis/connection.py\", line 500, in can_read\nConnectionResetError: [Errno 104] Connection reset by peer", "idle-connection-cut", ""),
+    ("org.redisson.client.RedisTimeoutException: Unable to get connection! Try to increase pool size", "client-pool-exhausted", "Redisson"),
+    (">>> 'save 900'\nwrong number of arguments", "config-invalid", ""),
+    ("KeyError: REDIS_PORT_6379_TCP_ADDR is not set", "settings-not-applied", ""),
+    ("1:M # Fatal: Can't initialize Background Jobs. Error message: Operation not permitted", "binary-incompatible", ""),
+    ("redis tls: remote error: tls: unsupported certificate", "tls-client-cert-required", ""),
+    ("the worker in a container: redis failed: Connection refused (os error 111)", "loopback-in-container", ""),
 ];
+
+#[test]
+fn another_service_is_not_accused_as_redis() {
+    for text in [
+        "psycopg.OperationalError: connection to server at \"db\", port 5432 failed: Connection refused",
+        "curl: (7) Failed to connect to localhost port 80: Connection refused",
+        "MongoServerSelectionError: connect ECONNREFUSED 127.0.0.1:27017",
+        "ssh: connect to host 10.0.0.9 port 22: Connection timed out",
+        "Error: connect ECONNREFUSED 127.0.0.1:5432",
+    ] {
+        assert!(super::explain(text.as_bytes()).causes.is_empty(), "{text}");
+    }
+    let both = "mongo: connected\nredis: connect ECONNREFUSED 127.0.0.1:6379";
+    assert_eq!(super::explain(both.as_bytes()).causes[0].0, "service-stopped");
+}

@@ -94,6 +94,8 @@ pub(super) const RULES: &[Rule] = &[
             "bad certificate",
             "bad_certificate",
             "badcertificate",
+            "unsupported certificate",
+            "unsupported_certificate",
             "alert unknown ca",
             "unknown certificate authority",
         ],

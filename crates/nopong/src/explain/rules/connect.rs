@@ -88,10 +88,17 @@ pub(super) fn local(text: &Text, dialled: Option<&Address>, weights: &mut Weight
     if text.any(UNREACHABLE) {
         let shares: &[(&str, f64)] = if dialled.is_some_and(Address::is_v6) {
             &[("family-mismatch", 0.5), ("host-unreachable", 0.4)]
+        } else if dialled.is_some_and(Address::is_docker_like) {
+            // Nobody configures such an address: a node inside announced it.
+            &[("announced-unreachable", 0.45), ("host-unreachable", 0.35), ("stale-address", 0.06)]
         } else {
             &[("host-unreachable", 0.7), ("family-mismatch", 0.1), ("server-firewall-rejects", 0.05)]
         };
         weights.add("no route to the network", CONNECT, shares);
+    }
+    // 0.0.0.0/8 is no host's (RFC 1122, 3.2.1.3): a cut address, or a number in its place.
+    if dialled.is_some_and(|a| a.host.starts_with("0.") && a.host != "0.0.0.0") {
+        weights.add("an address of no host", CONNECT, &[("url-malformed", 0.5), ("wrong-host", 0.35)]);
     }
     not_available(text, dialled, weights);
     socket(text, dialled, weights);

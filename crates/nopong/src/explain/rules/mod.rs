@@ -23,6 +23,7 @@ macro_rules! winsock {
 
 mod certificate;
 mod connect;
+mod foreign;
 mod name;
 mod place;
 mod pool;
@@ -101,12 +102,15 @@ const LISTS: &[&[&str]] = &[
     connect::UNREACHABLE,
     connect::NOT_AVAILABLE,
     connect::LISTENING,
+    foreign::OTHERS,
+    foreign::OURS,
     name::MISSING,
     name::AGAIN,
     place::CONTAINER,
     place::MANAGED,
     place::CLOUD,
     place::CODE,
+    refused::HOST,
     refused::WORDS,
     refused::WORKED,
     silence::CONNECTING,
@@ -127,6 +131,7 @@ const ASKED: &[&str] = &[
     ":tcp://",
     "[tcp://",
     "\"tcp://",
+    ":6380",
     "_port: tcp",
     "_port=tcp",
     "address tcp://",
@@ -180,10 +185,13 @@ const ASKED: &[&str] = &[
     "read timed out",
     "reading from socket",
     "redirect",
+    "rescue in io",
     "redis::timeouterror",
+    "redis://",
     "redisexception",
     "redislabs.com",
     "rediss:",
+    "rediss://",
     "refused tcp://",
     "replicaof",
     "server misbehaving",
@@ -194,6 +202,11 @@ const ASKED: &[&str] = &[
     "the client is closed",
     "time_wait",
     "unabletoconnect",
+    "unknown command",
+    "tlssocket",
+    "tlswrap",
+    "no password is set",
+    "without any password",
     "unix socket",
     "unix:",
     "unix://",
@@ -239,12 +252,16 @@ impl Weights {
 /// Odds of everything the text says.
 pub(super) fn weigh(text: &Text, dialled: Option<&Address>) -> Weights {
     let mut weights = Weights::default();
+    if foreign::is_it(text, dialled) {
+        return weights;
+    }
     weights.first(text, DEATH, server::RULES);
     weights.first(text, DEATH, supervisor::RULES);
     server::pressed(text, &mut weights);
     weights.first(text, REPLY, reply::RULES);
     weights.first(text, REPLY, topology::RULES);
     topology::moved(text, &mut weights);
+    topology::sentinel(text, dialled, &mut weights);
     if !weights.first(text, REPLY, certificate::ACCEPTING) {
         weights.first(text, REPLY, certificate::RULES);
     }
@@ -255,7 +272,7 @@ pub(super) fn weigh(text: &Text, dialled: Option<&Address>) -> Weights {
         weights.every(text, CONNECT, connect::RULES);
         connect::local(text, dialled, &mut weights);
         silence::weigh(text, dialled, refused, &mut weights);
-        pool::weigh(text, refused, &mut weights);
+        pool::weigh(text, dialled, refused, &mut weights);
     }
     weights
 }

@@ -1,6 +1,7 @@
 //! The client's own pool, threads and queues.
 
-use super::{CONNECT, REPLY, Rule, WRAPPER, Weights, rule};
+use super::{CONNECT, REPLY, Rule, WRAPPER, Weights, refused, rule};
+use crate::explain::address::Address;
 use crate::explain::text::Text;
 
 /// The first that matches counts.
@@ -15,6 +16,7 @@ pub(super) const RULES: &[Rule] = &[
             "connection pool timeout",
             "connection pool exhausted",
             "no connection available.",
+            "unable to get connection!",
             "timeout waiting for idle object",
             "too many connections",
             "pool exhausted",
@@ -72,6 +74,7 @@ pub(super) const NO_WORD_WHY: &[&str] = &[
     "failed to reach redis",
     "redis connection error",
     "econn failure",
+    "redisconnectionexception: unable to connect to",
     "can't connect to server",
     "no connection is active/available",
     "enableofflinequeue",
@@ -83,7 +86,7 @@ pub(super) fn is_empty(text: &Text) -> bool {
 }
 
 /// The pool's rules, and the clients that do not say why.
-pub(super) fn weigh(text: &Text, refused: bool, weights: &mut Weights) {
+pub(super) fn weigh(text: &Text, dialled: Option<&Address>, refused: bool, weights: &mut Weights) {
     // A pool that could not be filled is not exhausted: why not stands beside it.
     let explained = refused || !weights.recognised.is_empty();
     let wrapped = text.has("could not get a resource from the pool") && explained;
@@ -92,7 +95,11 @@ pub(super) fn weigh(text: &Text, refused: bool, weights: &mut Weights) {
     }
     let explained = refused || !weights.recognised.is_empty();
     if !explained && text.any(NO_WORD_WHY) {
-        let shares: &[(&str, f64)] = if text.has("unabletoconnect") && text.has("interactive") {
+        let loopback = dialled.filter(|a| a.is_loopback() && !a.is_v6());
+        let shares: &[(&str, f64)] = if let Some(a) = loopback {
+            // On loopback nothing is in the way: it was refused, whatever the client calls it.
+            refused::odds(text, Some(a)).1
+        } else if text.has("unabletoconnect") && text.has("interactive") {
             &[
                 ("service-stopped", 0.22),
                 ("server-firewall-drops", 0.18),

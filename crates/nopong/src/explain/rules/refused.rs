@@ -55,8 +55,20 @@ pub(super) fn weigh(text: &Text, dialled: Option<&Address>, weights: &mut Weight
     true
 }
 
-fn odds(text: &Text, dialled: Option<&Address>) -> (&'static str, super::Shares) {
+pub(super) fn odds(text: &Text, dialled: Option<&Address>) -> (&'static str, super::Shares) {
     let Some(a) = dialled else {
+        if text.any(place::CONTAINER) {
+            return (
+                "refused, in a container",
+                &[
+                    ("loopback-in-container", 0.26),
+                    ("service-stopped", 0.2),
+                    ("settings-not-applied", 0.14),
+                    ("bind-loopback-only", 0.12),
+                    ("second-client-on-defaults", 0.08),
+                ],
+            );
+        }
         // An opaque error of a framework that knows Redis by a setting.
         return (
             "refused",
@@ -76,7 +88,8 @@ fn odds(text: &Text, dialled: Option<&Address>) -> (&'static str, super::Shares)
     if !a.is_loopback() {
         return elsewhere(text, a);
     }
-    let other = text.addresses.iter().any(|o| !o.is_loopback() && !o.is_socket() && o.port != Some(0));
+    let other = text.addresses.iter().any(|o| !o.is_loopback() && !o.is_socket() && o.port != Some(0))
+        || another_host_is_set(text);
     let both = a.is_v6() && text.addresses.iter().any(|o| o.is_loopback() && !o.is_v6());
     let container = text.any(place::CONTAINER);
     // The setting itself is shown, and it says loopback.
@@ -177,6 +190,24 @@ fn odds(text: &Text, dialled: Option<&Address>) -> (&'static str, super::Shares)
             ("bind-loopback-only", 0.03),
         ],
     )
+}
+
+/// How settings name a host, in code and in files.
+pub(super) const HOST: &[&str] = &["host: ", "host:'", "host:\"", "host=", "host\": "];
+
+/// A setting beside the error names another host than this machine.
+fn another_host_is_set(text: &Text) -> bool {
+    let literal = |rest: &str| {
+        let value = rest.split(|c: char| c.is_whitespace() || ",;)}".contains(c)).next().unwrap_or_default();
+        let value = value.trim_matches(['\'', '"']);
+        let local = ["localhost", "127.", "0.0.0.0", "::1"].iter().any(|l| value.starts_with(l));
+        // A variable's name is no host: what it holds is not seen.
+        let host =
+            value.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c)) && value.contains('.');
+        let variable = ["process.", "this.", "config", "env.", "settings.", "options."];
+        host && !local && !variable.iter().any(|v| value.starts_with(v))
+    };
+    HOST.iter().any(|word| text.after(word).any(literal))
 }
 
 /// Refused by another host than one's own.

@@ -16,6 +16,7 @@ pub(super) const RULES: &[Rule] = &[
             "maximum number of clients",
             "max clients reached",
             "number of clients reached",
+            "too many clients",
         ],
         &[("clients-exhausted", 0.9), ("client-pool-exhausted", 0.04)],
     ),
@@ -85,6 +86,13 @@ pub(super) const RULES: &[Rule] = &[
         &[("instance-hijacked", 0.36), ("writes-stopped", 0.34), ("storage-unwritable", 0.25)],
     )
     .with(&["permission denied"]),
+    rule(
+        "it cannot save, the disk is full",
+        &["background saving error", "write error saving db on disk", "error writing to the aof file"],
+        &[("disk-full", 0.55), ("writes-stopped", 0.35)],
+    )
+    .with(&["no space left"])
+    .unless(&["misconf"]),
     rule(
         "it cannot save",
         &[
@@ -164,6 +172,10 @@ pub(super) const RULES: &[Rule] = &[
             "wrong number of arguments for 'auth'",
             "wrong number of arguments for `auth`",
             "unable to switch to resp3",
+            "requires redis 5",
+            "requires redis 6",
+            "requires redis 7",
+            "hello command available",
         ],
         &[("protocol-unsupported", 0.8), ("not-redis", 0.06), ("auth-unexpected", 0.04)],
     )

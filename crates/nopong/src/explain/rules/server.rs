@@ -20,6 +20,7 @@ pub(super) const RULES: &[Rule] = &[
             "rdb crc error",
             "error loading the db",
             "error loading the rdb",
+            "error loading data from rdb",
             "aux module data i can't load",
             "module data type i can't load",
             "redis-check-aof --fix",
@@ -58,6 +59,8 @@ pub(super) const RULES: &[Rule] = &[
         &["fatal config file error", "bad directive or wrong number of arguments"],
         &[("config-invalid", 0.9), ("binary-incompatible", 0.02)],
     ),
+    rule("a line that is refused", &[">>> '"], &[("config-invalid", 0.88), ("binary-incompatible", 0.02)])
+        .with(&["wrong number of arguments", "invalid argument", "argument must be", "argument couldn't"]),
     rule(
         "the configuration may not be read",
         &["can't open config file"],
@@ -129,6 +132,8 @@ pub(super) const RULES: &[Rule] = &[
             "error while loading shared libraries",
             "does not match the detected host platform",
             "not a valid win32 application",
+            // An old container engine's seccomp profile refuses what a new libc calls.
+            "can't initialize background jobs",
         ],
         &[("binary-incompatible", 0.92), ("not-installed", 0.02)],
     ),
@@ -149,6 +154,12 @@ pub(super) const RULES: &[Rule] = &[
         &[("storage-unwritable", 0.78), ("mac-denied", 0.08), ("config-invalid", 0.08)],
     )
     .unless(&["no space left"]),
+    rule(
+        "a directory of the server cannot be made",
+        &["cannot create directory", "can't create directory"],
+        &[("storage-unwritable", 0.75), ("container-crashing", 0.1)],
+    )
+    .with(&["permission denied", "read-only file system"]),
     rule(
         "a socket file cannot be made",
         &["failed opening unix socket", "opening unix socket"],
@@ -242,7 +253,8 @@ pub(super) const RULES: &[Rule] = &[
             "valkey is now ready to exit",
         ],
         &[("service-stopped", 0.75), ("supervisor-kills", 0.12), ("container-stopped", 0.05)],
-    ),
+    )
+    .unless(&["no space left", "error trying to save the db"]),
 ];
 
 /// OpenSSL's and tls.c's words about the server's own files.

@@ -41,6 +41,8 @@ pub(super) const RULES: &[Rule] = &[
             "relative url without a base",
             "not a valid url",
             "special character",
+            "password contains",
+            "missing address",
             "parse error in connection string",
         ],
         &[("url-malformed", 0.85), ("settings-not-applied", 0.05), ("env-collision", 0.03)],
@@ -78,8 +80,27 @@ pub(super) const RULES: &[Rule] = &[
         &[("client-library-fault", 0.6), ("settings-not-applied", 0.15), ("url-malformed", 0.08)],
     ),
     rule(
+        "a port that is a text",
+        // PHP turns a string of digits into a number by itself, so this one was something else.
+        &["must be of type int, string given"],
+        &[("env-collision", 0.5), ("settings-not-applied", 0.2), ("url-malformed", 0.12)],
+    ),
+    rule(
+        "the port's variable is no number",
+        &["redis_port", "valkey_port"],
+        &[("env-collision", 0.75), ("url-malformed", 0.12)],
+    )
+    .with(&[
+        "not a valid integer",
+        "invalid literal for int",
+        "strconv.",
+        "numberformatexception",
+        "bad_port",
+    ]),
+    rule(
         "the port is no number",
         &[
+            "not a valid integer",
             "err_socket_bad_port",
             "port should be",
             "invalid literal for int",
@@ -104,12 +125,21 @@ pub(super) const RULES: &[Rule] = &[
             "redis_url not set",
             "redis_host is not set",
             "falling back to localhost",
+            "no hostname was supplied",
+            "reverting to default",
+            "amqp://guest",
             "no redis url",
             "unknown property",
             "deprecated configuration",
         ],
         &[("settings-not-applied", 0.6), ("second-client-on-defaults", 0.3)],
     ),
+    rule(
+        "a variable of a link that is not there",
+        &["redis_port_6379_tcp"],
+        &[("settings-not-applied", 0.5), ("env-collision", 0.35)],
+    )
+    .with(&["is undefined", "is not set", "is not defined", "keyerror"]),
     rule(
         "a placeholder that nothing filled in",
         &[
@@ -137,6 +167,7 @@ pub(super) const RULES: &[Rule] = &[
 pub(super) fn weigh(text: &Text, weights: &mut Weights) {
     weights.every(text, SETTING, RULES);
     injected(text, weights);
+    unescaped(text, weights);
     if text.any(&["enotfound \"", "enotfound '", "lookup \""]) {
         weights.add("a quotation mark in the name", SETTING, &[("url-malformed", 0.85)]);
     }
@@ -146,6 +177,19 @@ pub(super) fn weigh(text: &Text, weights: &mut Weights) {
             CONNECT,
             &[("settings-not-applied", 0.45), ("client-library-fault", 0.3), ("idle-connection-cut", 0.1)],
         );
+    }
+}
+
+/// A URL whose password has characters that libraries read differently.
+fn unescaped(text: &Text, weights: &mut Weights) {
+    let odd = |rest: &str| {
+        let url = rest.split(|c: char| c.is_whitespace() || "'\"`<>".contains(c)).next().unwrap_or_default();
+        let Some((user, _)) = url.rsplit_once('@') else { return false };
+        let password = user.split_once(':').map_or(user, |(_, p)| p);
+        password.contains(['@', '/', '?', '#', '+', '^'])
+    };
+    if text.after("redis://").chain(text.after("rediss://")).any(odd) {
+        weights.add("a password that is not escaped", SETTING * 1.2, &[("url-malformed", 0.8)]);
     }
 }
 

@@ -67,6 +67,13 @@ pub(super) const NOT_THE_NETWORK: &[&str] = &[
 /// The first that matches counts.
 pub(super) const CUT: &[Rule] = &[
     rule(
+        "cut while it was held and unused",
+        // redis-py looks at a connection of its pool, or waits for a message of a subscription.
+        &["connection.can_read(", "in can_read", "in get_message", "health_check_interval"],
+        &[("idle-connection-cut", 0.6), ("tls-required", 0.1), ("network-policy-blocks", 0.06)],
+    )
+    .with(&["reset by peer", "closed by server", "broken pipe", "(10054)", "winerror 10054"]),
+    rule(
         "cut while it was starting to talk",
         &["connection closed prematurely", "read econnreset"],
         &[
@@ -164,7 +171,14 @@ pub(super) const CUT: &[Rule] = &[
 pub(super) fn weigh(text: &Text, dialled: Option<&Address>, refused: bool, weights: &mut Weights) {
     let weight = if refused { WRAPPER } else { CONNECT };
     timed_out(text, dialled, weight, weights);
-    weights.first(text, weight, CUT);
+    // A service that takes TLS only closes on the first plain byte.
+    let plain = text.any(place::MANAGED) && !text.any(&["rediss:", ":6380", "tlssocket", "tlswrap"]);
+    if plain && CUT.iter().any(|r| r.matches(text)) {
+        let shares = &[("tls-required", 0.52), ("idle-connection-cut", 0.26), ("clients-exhausted", 0.06)];
+        weights.add("cut by a service that mostly takes TLS only", weight, shares);
+    } else {
+        weights.first(text, weight, CUT);
+    }
 }
 
 fn timed_out(text: &Text, dialled: Option<&Address>, weight: f64, weights: &mut Weights) {
@@ -183,6 +197,7 @@ fn timed_out(text: &Text, dialled: Option<&Address>, weight: f64, weights: &mut 
         "command timed out",
         "hello timed out",
         "read error on connection",
+        "rescue in io",
     ]) && !text.any(&["connect timed out", "connect etimedout", "dial tcp"]);
     let managed = text.any(place::MANAGED);
     let cloud = text.any(place::CLOUD);

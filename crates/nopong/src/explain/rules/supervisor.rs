@@ -24,6 +24,12 @@ pub(super) const RULES: &[Rule] = &[
     )
     .unless(&["\"oomkilled\": false", "\"oomkilled\":false"]),
     rule(
+        "a container that was killed",
+        // 128 + SIGKILL. The engine's flag misses a kill within the container's own group.
+        &["\"exitcode\": 137", "\"exitcode\":137", "exited (137)", "exit code 137"],
+        &[("oom-killed", 0.5), ("supervisor-kills", 0.2), ("container-crashing", 0.15)],
+    ),
+    rule(
         "its supervisor ended it",
         &[
             "start operation timed out",

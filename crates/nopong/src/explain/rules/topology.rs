@@ -1,6 +1,7 @@
 //! Sentinel and cluster: who is primary, where the nodes say they are, and what a client makes of it.
 
 use super::{REPLY, Rule, Weights, rule};
+use crate::explain::address::Address;
 use crate::explain::text::Text;
 
 /// The first that matches counts.
@@ -48,6 +49,18 @@ pub(super) const RULES: &[Rule] = &[
         &[("cluster-down", 0.9), ("announced-unreachable", 0.04)],
     ),
     rule(
+        "no node of a managed cluster can be asked",
+        &["failed to refresh slots", "clusterallfailederror", "cannot retrieve initial cluster partitions"],
+        &[
+            ("tls-required", 0.42),
+            ("announced-unreachable", 0.22),
+            ("mode-mismatch", 0.14),
+            ("cloud-firewall-blocks", 0.1),
+        ],
+    )
+    .with(&["clustercfg.", "cache.amazonaws.com", "memorydb", "upstash", "ondigitalocean"])
+    .unless(&["rediss:"]),
+    rule(
         "cluster nodes cannot be reached",
         &[
             "failed to refresh slots",
@@ -93,4 +106,12 @@ pub(super) fn moved(text: &Text, weights: &mut Weights) {
         _ => &[("mode-mismatch", 0.7), ("announced-unreachable", 0.25)],
     };
     weights.add("sent to another node", REPLY, shares);
+}
+
+/// A Sentinel has its own port, and knows few commands: what it answers there is said of it, not of Redis.
+pub(super) fn sentinel(text: &Text, dialled: Option<&Address>, weights: &mut Weights) {
+    let there = dialled.is_some_and(|a| a.port == Some(26_379));
+    if there && text.any(&["unknown command", "no password is set", "without any password"]) {
+        weights.add("a Sentinel was spoken to as Redis", REPLY * 1.5, &[("sentinel-port", 0.85)]);
+    }
 }
