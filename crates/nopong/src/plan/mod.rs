@@ -441,7 +441,10 @@ impl Draft<'_> {
         config
             .file
             .clone()
-            .ok_or_else(|| NoPlan::Refused("the server runs without a configuration file".to_owned()))
+            .ok_or_else(|| {
+                let says = "the server runs without a configuration file, and nothing that is set would last: start it with one";
+                NoPlan::Refused(says.to_owned())
+            })
     }
 
     /// The file that has the directive, else the main one: includes come into force where they stand.
@@ -458,10 +461,20 @@ impl Draft<'_> {
 
     /// Sets a directive in the file, and in the running server where it takes it.
     fn set(&mut self, directive: &str, words: &[&str], running: bool) -> Result<(), NoPlan> {
-        let path = self.file_of(directive)?;
-        let bytes: Vec<&[u8]> = words.iter().map(|w| w.as_bytes()).collect();
-        self.edits.of(&path)?.set(directive, &bytes);
-        self.edits.says(&path, format!("{directive} {}", words.join(" ")));
+        let hidden = self.case.config().filter(|c| c.hides_arguments() && running);
+        if hidden.is_some_and(|c| c.file.is_none() || c.running_otherwise(directive).is_some()) {
+            self.plan.advice.push(format!(
+                "the command that starts the server has the last word at its next start: add --{directive} {} there",
+                words.join(" ")
+            ));
+        }
+        // A server without a file is told for as long as it runs; there is nothing to write into.
+        if hidden.is_none_or(|c| c.file.is_some()) {
+            let path = self.file_of(directive)?;
+            let bytes: Vec<&[u8]> = words.iter().map(|w| w.as_bytes()).collect();
+            self.edits.of(&path)?.set(directive, &bytes);
+            self.edits.says(&path, format!("{directive} {}", words.join(" ")));
+        }
         if running
             && let Some(door) = config_door(self.case).filter(|_| {
                 self.case.symptom != Symptom::ErrorReply || self.case.error_word() == Some("DENIED")
