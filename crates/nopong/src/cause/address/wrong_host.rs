@@ -1,8 +1,9 @@
 //! The host dialled is not where Redis is meant to be. From one host this can only be made probable.
 
-use crate::cause::common::{down_here, is_loopback, meta, outside_addresses, servers_here};
+use crate::cause::common::{down_here, is_loopback, meta, named, outside_addresses, servers_here};
 use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Journey, Symptom, ends};
+use crate::evidence::server::Process;
 use std::net::IpAddr;
 
 /// See the module.
@@ -63,6 +64,14 @@ fn another_machine(case: &Case<'_>) -> Option<Vec<Reason>> {
     Some(reasons)
 }
 
+/// A server of this machine that runs in another network namespace than the one dialled in. Containers and units with
+/// a network of their own have causes that know more of them.
+fn apart<'a>(case: &Case<'a>) -> Option<&'a Process> {
+    let by_hand =
+        |p: &&Process| p.container.is_none() && p.unit.as_deref().is_none_or(|u| !u.ends_with(".service"));
+    case.servers().into_iter().filter(by_hand).find(|p| p.same_netns == Some(false))
+}
+
 impl Cause for WrongHost {
     fn meta(&self) -> &'static Meta {
         &META
@@ -85,6 +94,14 @@ impl Cause for WrongHost {
         if servers_here(case).is_some_and(|s| !s.is_empty()) {
             return vec![Reason::rules_out("process", "Redis runs on the host dialled")];
         }
+        if let Some(server) = apart(case) {
+            let says = format!(
+                "{} runs in another network namespace, whose addresses and ports are not those dialled here",
+                named(server)
+            );
+            // It may be another application's.
+            return vec![Reason::weak("process", says)];
+        }
         if let Some(reason) = down_here(case) {
             return vec![reason];
         }
@@ -100,12 +117,14 @@ impl Cause for WrongHost {
     }
 
     fn fix(&self, case: &Case<'_>) -> Option<Fix> {
-        Some(
-            Fix::new(Risk::Advice, "compare the address with where Redis is meant to be")
-                .step(format!("correct it {}", crate::cause::common::stands(case)))
-                .run("on the host that you mean: its addresses", "ip -br address")
-                .run("and what listens there", "ss -ltnp"),
-        )
+        let fix = Fix::new(Risk::Advice, "compare the address with where Redis is meant to be")
+            .step(format!("correct it {}", crate::cause::common::stands(case)))
+            .run("on the host that you mean: its addresses", "ip -br address")
+            .run("and what listens there", "ss -ltnp");
+        Some(match apart(case) {
+            Some(p) => fix.run("from where that server runs", format!("nopong --from pid:{}", p.pid)),
+            None => fix,
+        })
     }
 }
 
@@ -113,7 +132,8 @@ impl Cause for WrongHost {
 mod tests {
     use super::{WrongHost, nobodys};
     use crate::cause::testing::{
-        apart, bearings, first, handshake, on_server, refused, rules_out, running, seen, silent, watched,
+        apart, bearings, first, handshake, on_server, process, refused, rules_out, running, seen, silent,
+        watched, with_process,
     };
     use crate::diagnosis::{Band, Bearing};
 
@@ -146,6 +166,19 @@ mod tests {
         there.ours = false;
         there.server = "10.0.0.99:6379".parse().unwrap();
         assert!(rules_out(&WrongHost, &watched(apart(refused(), "10.0.0.99"), vec![there])));
+    }
+
+    #[test]
+    fn a_server_of_another_namespace_is_a_hint() {
+        let mut file = with_process(on_server(refused()), process(7));
+        let mut processes = file.server.process.get().cloned().unwrap();
+        processes[0].same_netns = Some(false);
+        processes[0].unit = None;
+        file.server.process = seen(processes.clone());
+        assert_eq!(bearings(&WrongHost, &file), [Bearing::Weak]);
+        processes[0].unit = Some("redis-server.service".to_owned());
+        file.server.process = seen(processes);
+        assert!(silent(&WrongHost, &file));
     }
 
     #[test]
