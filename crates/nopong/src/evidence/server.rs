@@ -170,6 +170,9 @@ pub struct Unit {
     pub job: Option<String>,
     /// Sandbox settings that can break Redis or its network: `PrivateNetwork=yes`, `IPAddressDeny=…`, `RestrictAddressFamilies=…`, `ReadWritePaths=…`, `ProtectSystem=…`.
     pub sandbox: BTreeMap<String, String>,
+    /// A command that the unit runs beside the server (ExecStartPre=, ExecStartPost=) failed in its last attempt, as a sentence.
+    #[serde(default)]
+    pub helper_failed: Option<String>,
     /// Units it needs that failed (`Requires=`, failed conditions or asserts), as sentences.
     pub blocked_by: Vec<String>,
 }

@@ -158,6 +158,12 @@ fn because(case: &Case<'_>) -> Vec<Reason> {
                     "connect",
                     format!("{} itself answered, so it can be reached", icmp.from),
                 )];
+            } else if own && of_the_network(icmp) {
+                // Sooner than a fresh neighbour look-up gives up: an older one was under way, or a rule here sends it.
+                reasons.push(Reason::strong(
+                    "connect",
+                    format!("this machine's own kernel says {}, not a router", icmp.name),
+                ));
             } else if of_the_network(icmp) {
                 reasons
                     .push(Reason::strong("connect", format!("the router {} says {}", icmp.from, icmp.name)));

@@ -8,7 +8,7 @@ use crate::cause::common::{
 use crate::cause::containers::{self, Meant, Tie};
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
-use crate::evidence::server::Listener;
+use crate::evidence::server::{Listener, Unit};
 use std::net::SocketAddr;
 
 /// See the module.
@@ -51,6 +51,18 @@ fn would_listen_on_loopback(case: &Case<'_>) -> Option<String> {
     let config = case.config().filter(|c| c.pid.is_none() && c.file.is_some())?;
     config.value("bind").filter(|b| binds_loopback_only(b))?;
     directive(config, "bind")
+}
+
+/// The unit's processes have a network of their own, with nothing but loopback (systemd.exec(5), PrivateNetwork=).
+fn shut_in<'a>(case: &Case<'a>) -> Option<&'a Unit> {
+    let unit = case.unit()?;
+    let private = unit.sandbox.get("PrivateNetwork").is_some_and(|v| v == "yes");
+    (private
+        && unit.main_pid > 0
+        && case.ask.unix.is_none()
+        && case.symptom == Symptom::Refused
+        && case.holder().is_none())
+    .then_some(unit)
 }
 
 fn because(case: &Case<'_>, own: &[&Listener]) -> Vec<Reason> {
@@ -126,6 +138,15 @@ impl Cause for BindLoopbackOnly {
         if case.symptom != Symptom::Refused {
             return Vec::new();
         }
+        if let Some(unit) = shut_in(case) {
+            return vec![Reason::confirms(
+                "unit",
+                format!(
+                    "{} runs (pid {}) with PrivateNetwork=yes: in a network of its own that has loopback alone",
+                    unit.name, unit.main_pid
+                ),
+            )];
+        }
         if dials_loopback(case) {
             return vec![Reason::rules_out("connect", "loopback itself was dialled")];
         }
@@ -144,6 +165,9 @@ impl Cause for BindLoopbackOnly {
             let name = containers::named(meant.container);
             return format!("Redis in {name} listens on the loopback of that container only");
         }
+        if let Some(unit) = shut_in(case) {
+            return format!("{} has a network of its own, which nobody else reaches", unit.name);
+        }
         match loopback_listeners(case) {
             Some(own) => format!("Redis listens on {} only, and you dial {}", listing(&own), case.target()),
             None => META.title.to_owned(),
@@ -153,6 +177,15 @@ impl Cause for BindLoopbackOnly {
     fn fix(&self, case: &Case<'_>) -> Option<Fix> {
         if let Some((meant, _)) = in_container(case) {
             return Some(fix_of_container(case, &meant));
+        }
+        if let Some(unit) = shut_in(case) {
+            let name = sh(&unit.name);
+            return Some(
+                Fix::new(Risk::Ask, "give the unit the host's network: PrivateNetwork=no")
+                    .run("where it says so", format!("systemctl cat {name} | grep -n PrivateNetwork"))
+                    .run("in a drop-in, under [Service]: PrivateNetwork=no", format!("systemctl edit {name}"))
+                    .run("restart the server", format!("systemctl restart {name}")),
+            );
         }
         let address = public_address(case).map_or_else(|| "the address".to_owned(), |a| a.to_string());
         // Only a line of loopback addresses is worth keeping.
@@ -205,11 +238,21 @@ mod tests {
     use super::BindLoopbackOnly;
     use crate::cause::Cause as _;
     use crate::cause::testing::{
-        client, confirms, first, listener, on_server, pong_talk, refused, rules_out, running, seen, silent,
-        with_config, with_listener, with_process,
+        client, confirms, edit_unit, first, listener, on_server, pong_talk, refused, rules_out, running,
+        seen, silent, with_config, with_listener, with_process, with_unit,
     };
     use crate::diagnosis::{Band, Case};
     use crate::evidence::CaseFile;
+
+    #[test]
+    fn a_unit_with_a_network_of_its_own() {
+        let file = with_unit(on_server(refused()), "active", "running", "success");
+        let file = edit_unit(file, |unit| {
+            unit.main_pid = 7;
+            unit.sandbox.insert("PrivateNetwork".to_owned(), "yes".to_owned());
+        });
+        assert_eq!(first(&file), Some(("bind-loopback-only", Band::Confirmed)));
+    }
 
     #[test]
     fn confirmed_by_the_listener() {

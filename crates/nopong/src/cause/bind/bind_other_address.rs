@@ -34,7 +34,18 @@ fn elsewhere<'a>(case: &Case<'a>) -> Option<Vec<&'a Listener>> {
     let mut own = redis_listeners(case)?;
     own.retain(|l| l.at.port() == case.ask.port);
     let some_public = own.iter().any(|l| !is_loopback(l.at.ip()));
-    (case.ask.unix.is_none() && some_public && !somebody_listens(case)).then_some(own)
+    // 127.0.1.1 of Debian's hosts file is not 127.0.0.1, though both are this machine.
+    let other_loopback = !own.is_empty() && dials_loopback(case);
+    (case.ask.unix.is_none() && (some_public || other_loopback) && !somebody_listens(case)).then_some(own)
+}
+
+/// The target, with the address that its name means.
+fn dialled(case: &Case<'_>) -> String {
+    let target = case.target();
+    match case.dialled().first() {
+        Some(to) if case.ask.host.parse::<std::net::IpAddr>().is_err() => format!("{target} ({})", to.ip()),
+        _ => target,
+    }
 }
 
 impl Cause for BindOtherAddress {
@@ -68,7 +79,7 @@ impl Cause for BindOtherAddress {
         }
         let mut reasons = vec![Reason::confirms(
             "listener",
-            format!("{} listens on {}, not on {}", holder(case, &own), listing(&own), case.target()),
+            format!("{} listens on {}, not on {}", holder(case, &own), listing(&own), dialled(case)),
         )];
         if let Some(says) = case.config().and_then(|c| directive(c, "bind")) {
             reasons.push(Reason::strong("config", says));
@@ -78,7 +89,7 @@ impl Cause for BindOtherAddress {
 
     fn title(&self, case: &Case<'_>) -> String {
         match elsewhere(case) {
-            Some(own) => format!("Redis listens on {}, and you dial {}", listing(&own), case.target()),
+            Some(own) => format!("Redis listens on {}, and you dial {}", listing(&own), dialled(case)),
             None => META.title.to_owned(),
         }
     }
@@ -87,7 +98,7 @@ impl Cause for BindOtherAddress {
         let own = elsewhere(case)?;
         let wanted = case.dialled().first().map(|a| a.ip().to_string())?;
         let bind = case.config().and_then(|c| c.value("bind")).unwrap_or_default().to_owned();
-        let other = own.iter().find(|l| !is_loopback(l.at.ip()))?.at;
+        let other = own.iter().find(|l| !is_loopback(l.at.ip())).or(own.first())?.at;
         let what = if dials_loopback(case) { "loopback" } else { "that address" };
         let fix = Fix::new(Risk::Ask, format!("dial {other}, or let Redis listen on {what} as well"))
             .run("see whether Redis answers where it listens", format!("nopong redis://{other}"))
@@ -99,7 +110,7 @@ impl Cause for BindOtherAddress {
 #[cfg(test)]
 mod tests {
     use super::BindOtherAddress;
-    use crate::cause::testing::{confirms, first, on_server, refused, rules_out, running, silent};
+    use crate::cause::testing::{confirms, first, on_server, refused, rules_out, running, seen, silent};
     use crate::diagnosis::Band;
 
     #[test]
@@ -113,6 +124,16 @@ mod tests {
     fn ruled_out_without_such_a_listener() {
         assert!(rules_out(&BindOtherAddress, &running(on_server(refused()), "127.0.0.1:6379")));
         assert!(rules_out(&BindOtherAddress, &running(on_server(refused()), "0.0.0.0:6379")));
+    }
+
+    #[test]
+    fn another_loopback_address_is_another_address() {
+        let mut file = refused();
+        let mut dials = file.client.connect.get().cloned().unwrap();
+        dials[0].to = "127.0.1.1:6379".parse().unwrap();
+        file.client.connect = seen(dials);
+        let file = running(on_server(file), "127.0.0.1:6379");
+        assert_eq!(first(&file), Some(("bind-other-address", Band::Confirmed)));
     }
 
     #[test]

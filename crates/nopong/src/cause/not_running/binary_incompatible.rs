@@ -51,7 +51,10 @@ fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
         }
         // systemd.exec(5), EXIT_EXEC; 127 is what the dynamic loader exits with.
         Some(code @ (203 | 127))
-            if !signal && shared::failed(Some(unit)) && !shared::program_missing(case, Some(unit)) =>
+            if !signal
+                && shared::failed(Some(unit))
+                && shared::helper_failed(Some(unit)).is_none()
+                && !shared::program_missing(case, Some(unit)) =>
         {
             vec![Reason::strong("unit", format!("{} could not be executed (status {code})", unit.name))]
         }

@@ -48,6 +48,9 @@ fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
     if !shared::failed(down.unit) {
         return Vec::new();
     }
+    if let Some(says) = down.unit.and_then(|u| u.helper_failed.as_ref()) {
+        return vec![Reason::confirms("unit", says.clone())];
+    }
     let unreadable = case.config().and_then(|c| c.unreadable.as_ref()).filter(|u| u.errno == "ENOENT");
     if let Some(file) = unreadable {
         return vec![Reason::strong("config", format!("{} is not there", file.path))];
@@ -70,6 +73,14 @@ fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
             None => Vec::new(),
         },
     }
+}
+
+/// The unit's RestrictAddressFamilies=, where it is a list without IP's families.
+fn forbidden_families<'a>(case: &Case<'a>) -> Option<&'a str> {
+    let families = case.unit()?.sandbox.get("RestrictAddressFamilies")?;
+    let (denied, list) = families.strip_prefix('~').map_or((false, families.as_str()), |list| (true, list));
+    let ip = list.split(' ').any(|f| f == "AF_INET");
+    (ip == denied).then_some(families.as_str())
 }
 
 /// In a container the lines stand in a mounted file, or in the command it was made with.
@@ -117,6 +128,9 @@ impl Cause for ConfigInvalid {
     }
 
     fn title(&self, case: &Case<'_>) -> String {
+        if let Some(says) = shared::helper_failed(case.unit()) {
+            return format!("what {} runs beside the server fails: {says}", shared::unit_name(case));
+        }
         if let Some(death) = shared::last_word(case, META.id) {
             let at = match (&death.file, death.line) {
                 (Some(file), Some(line)) => format!("{file}:{line}: "),
@@ -125,6 +139,18 @@ impl Cause for ConfigInvalid {
             };
             let says = death.detail.as_deref().unwrap_or(&death.text);
             return match death.kind {
+                DeathKind::SandboxFailed if says.ends_with("31/SYS") => format!(
+                    "{} forbids a system call that the server needs: SystemCallFilter= ended it (SIGSYS)",
+                    shared::unit_name(case)
+                ),
+                DeathKind::ExecFailed => {
+                    format!("{} cannot run what stands before the server: {says}", shared::unit_name(case))
+                }
+                DeathKind::NowhereToListen if forbidden_families(case).is_some() => format!(
+                    "{} lets the server open no IP socket: RestrictAddressFamilies={}",
+                    shared::unit_name(case),
+                    forbidden_families(case).unwrap_or_default()
+                ),
                 DeathKind::SandboxFailed => {
                     format!("systemd cannot set up {}: {says}", shared::unit_name(case))
                 }
@@ -148,7 +174,19 @@ impl Cause for ConfigInvalid {
     fn fix(&self, case: &Case<'_>) -> Option<Fix> {
         let death = shared::last_word(case, META.id);
         let name = shell(&shared::unit_name(case));
-        if death.is_some_and(|d| d.kind == DeathKind::SandboxFailed)
+        if shared::helper_failed(case.unit()).is_some() {
+            return Some(
+                Fix::new(Risk::Ask, "correct that line of the unit, or what the command needs")
+                    .run("what it wrote", format!("journalctl -u {name} -n 20 --no-pager"))
+                    .run(
+                        "the line, with the file it is in",
+                        format!("systemctl cat {name} | grep -nE '^# /|^ExecStart'"),
+                    )
+                    .run("start the server", format!("systemctl restart {name}")),
+            );
+        }
+        if death.is_some_and(|d| matches!(d.kind, DeathKind::SandboxFailed | DeathKind::ExecFailed))
+            || forbidden_families(case).is_some()
             || case.unit().is_some_and(|u| matches!(u.load_state.as_str(), "bad-setting" | "error"))
         {
             return Some(
@@ -223,6 +261,37 @@ mod tests {
         });
         file.server.config = seen(configs);
         file
+    }
+
+    #[test]
+    fn a_command_beside_the_server() {
+        let says = "ExecStartPre=/opt/wait-for-disk ended with status 3";
+        let file = died(DeathKind::OrderlyStop, "Received SIGTERM scheduling shutdown...");
+        let file = edit_unit(file, |unit| unit.helper_failed = Some(says.to_owned()));
+        let told = diagnose(&file);
+        assert_eq!(first(&file), Some(("config-invalid", Band::Confirmed)));
+        assert!(told.causes[0].title.contains(says), "{}", told.causes[0].title);
+    }
+
+    #[test]
+    fn the_units_own_lines() {
+        let of = |kind, text: &str, setting: Option<(&str, &str)>| {
+            let file = edit_unit(died(kind, text), |unit| {
+                unit.exec_start = vec!["/usr/bin/redis-server".to_owned()];
+                unit.sandbox.extend(setting.map(|(name, value)| (name.to_owned(), value.to_owned())));
+            });
+            let finding = &diagnose(&file).causes[0];
+            assert_eq!(finding.cause.meta().id, "config-invalid", "{text}");
+            finding.title.clone()
+        };
+        let title =
+            of(DeathKind::ExecFailed, "Failed to locate executable /opt/wait: Permission denied", None);
+        assert!(title.contains("before the server"), "{title}");
+        let families = Some(("RestrictAddressFamilies", "AF_UNIX"));
+        let title = of(DeathKind::NowhereToListen, "Configured to not listen anywhere, exiting.", families);
+        assert!(title.contains("no IP socket"), "{title}");
+        let text = "Main process exited, code=killed, status=31/SYS";
+        assert!(of(DeathKind::SandboxFailed, text, None).contains("SystemCallFilter"));
     }
 
     #[test]

@@ -161,6 +161,10 @@ pub(in crate::cause) fn blame<'a>(case: &Case<'a>, unit: Option<&Unit>) -> Optio
     if unit.is_some_and(is_masked) {
         return None;
     }
+    // systemd tells which command failed: the server was not run, or ended because of it.
+    if helper_failed(unit).is_some() {
+        return None;
+    }
     let logs = case.file.server.log.get()?;
     let booted = case.file.server.unit.get().and_then(|u| u.booted_at);
     // A watchdog ends it by SIGABRT, for which Redis writes a crash report (debug.c, sigsegvHandler).
@@ -243,6 +247,7 @@ fn blamed(case: &Case<'_>, death: &Death, unit: Option<&Unit>) -> Option<&'stati
             "not-installed"
         }
         // Exit codes 200 CHDIR, 209 STDOUT, 226 NAMESPACE, 233/238/239/240 …_DIRECTORY (systemd.exec(5)): a path.
+        DeathKind::SandboxFailed if has(&["environment file"]) => "config-invalid",
         DeathKind::SandboxFailed if has(&["namespac", "chdir", "directory", "stdout", "no such file"]) => {
             "storage-unwritable"
         }
@@ -259,6 +264,8 @@ fn blamed(case: &Case<'_>, death: &Death, unit: Option<&Unit>) -> Option<&'stati
         DeathKind::Crashed | DeathKind::Killed => "crashed",
         DeathKind::OrderlyStop => "service-stopped",
         DeathKind::SupervisorTimeout => "supervisor-kills",
+        // What the unit runs before the server is a line of the unit's, and no fault of the server's program.
+        DeathKind::ExecFailed if before_the_server(death, unit) => "config-invalid",
         DeathKind::ExecFailed if program_missing(case, unit) => "not-installed",
         DeathKind::ExecFailed => "binary-incompatible",
         DeathKind::Environment if has(&["page size", "cow", "jemalloc", "illegal"]) => "binary-incompatible",
@@ -266,6 +273,26 @@ fn blamed(case: &Case<'_>, death: &Death, unit: Option<&Unit>) -> Option<&'stati
         DeathKind::MacDenied => "mac-denied",
         DeathKind::StartLimit => return None,
     })
+}
+
+/// A command beside the server failed, and the unit with it.
+pub(in crate::cause) fn helper_failed<'a>(unit: Option<&'a Unit>) -> Option<&'a str> {
+    unit.filter(|u| failed(Some(u))).and_then(|u| u.helper_failed.as_deref())
+}
+
+/// systemd could not run a command of the unit that is not the server: ExecStartPre= and its kin.
+pub(in crate::cause) fn before_the_server(death: &Death, unit: Option<&Unit>) -> bool {
+    let Some(unit) = unit else { return false };
+    let Some(program) = unit.exec_start.first() else { return false };
+    if death.text.contains("Control process exited") {
+        // The one of a unit that forks is the server itself.
+        return unit.kind != "forking";
+    }
+    let told = ["Failed to locate executable ", "Failed to execute ", " spawning "]
+        .iter()
+        .find_map(|before| death.text.split_once(before))
+        .and_then(|(_, rest)| rest.split([':', ' ']).next());
+    told.is_some_and(|path| path.starts_with('/') && path != program)
 }
 
 fn names_path(text: &str) -> bool {

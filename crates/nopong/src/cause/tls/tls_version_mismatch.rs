@@ -13,7 +13,7 @@ static META: Meta = meta(
     "tls-version-mismatch",
     Category::Tls,
     Stage::Tls,
-    "client and server have no TLS version in common",
+    "client and server have no TLS version or cipher in common",
     &["tls", "config"],
 );
 
@@ -22,6 +22,18 @@ const VERSION: &[&str] =
     &["protocolversion", "unsupportedversion", "noversion", "tls12notoffered", "tlsversionnot"];
 /// No cipher or curve in common.
 const CIPHER: &[&str] = &["insufficientsecurity", "nociphersuite", "nokx", "nosignature"];
+
+/// What the server's configuration narrows: versions that the client does not speak (it offers 1.2 and 1.3), else suites.
+fn settings(case: &Case<'_>) -> Option<String> {
+    let config = case.config()?;
+    let set = |name: &str| config.value(name).filter(|v| !v.is_empty());
+    let old = set("tls-protocols").is_some_and(|v| !v.contains("TLSv1.2") && !v.contains("TLSv1.3"));
+    let name = match old {
+        true => "tls-protocols",
+        false => ["tls-ciphers", "tls-ciphersuites"].into_iter().find(|name| set(name).is_some())?,
+    };
+    directive(config, name)
+}
 
 impl Cause for TlsVersionMismatch {
     fn meta(&self) -> &'static Meta {
@@ -48,15 +60,17 @@ impl Cause for TlsVersionMismatch {
         {
             reasons.push(Reason::weak("tls", format!("the server finds no common ground: {says}")));
         }
-        if !reasons.is_empty()
-            && let Some(says) = case.config().and_then(|c| {
-                c.value("tls-protocols").filter(|v| !v.is_empty())?;
-                directive(c, "tls-protocols")
-            })
-        {
-            reasons.push(Reason::strong("config", says));
+        if !reasons.is_empty() {
+            reasons.extend(settings(case).map(|says| Reason::strong("config", says)));
         }
         reasons
+    }
+
+    fn title(&self, case: &Case<'_>) -> String {
+        match session(case).and_then(|tls| ended_by(tls, VERSION)) {
+            Some(_) => "client and server have no TLS version in common".to_owned(),
+            None => META.title.to_owned(),
+        }
     }
 
     fn fix(&self, case: &Case<'_>) -> Option<Fix> {
@@ -69,6 +83,7 @@ impl Cause for TlsVersionMismatch {
                 "on the server, in {}: tls-protocols \"TLSv1.2 TLSv1.3\"",
                 place(case, "tls-protocols")
             ))
+            .step("a list in tls-ciphers must have suites that fit the certificate's key: ECDSA for an EC key, RSA for an RSA key")
             .step(
                 "an old client (Java 7, OpenSSL 1.0) needs an update: 1.0 and 1.1 are forbidden by RFC 8996",
             );
@@ -79,9 +94,9 @@ impl Cause for TlsVersionMismatch {
 #[cfg(test)]
 mod tests {
     use super::TlsVersionMismatch;
-    use crate::cause::testing::{first, refused, rules_out, silent};
+    use crate::cause::testing::{bearings, first, on_server, refused, rules_out, silent, with_config};
     use crate::cause::tls::shared::testing::{session, target};
-    use crate::diagnosis::Band;
+    use crate::diagnosis::{Band, Bearing};
     use crate::evidence::client::{Tls, Verified};
 
     #[test]
@@ -102,5 +117,17 @@ mod tests {
         let file = target(Tls { failure: Some("timeout".to_owned()), ..Tls::default() });
         assert!(silent(&TlsVersionMismatch, &file));
         assert!(silent(&TlsVersionMismatch, &refused()));
+    }
+
+    #[test]
+    fn versions_that_the_client_speaks_are_no_reason() {
+        let failed = || {
+            let failure = Some("received fatal alert: HandshakeFailure".to_owned());
+            on_server(target(Tls { failure, ..Tls::default() }))
+        };
+        let with = |settings| bearings(&TlsVersionMismatch, &with_config(failed(), settings));
+        assert_eq!(with(&[("tls-protocols", "TLSv1.2")]), [Bearing::Weak]);
+        assert_eq!(with(&[("tls-protocols", "TLSv1.1")]), [Bearing::Weak, Bearing::Strong]);
+        assert_eq!(with(&[("tls-ciphers", "ECDHE-RSA-AES256-SHA")]), [Bearing::Weak, Bearing::Strong]);
     }
 }

@@ -131,6 +131,28 @@ fn first_command(service: &Properties, name: &str) -> Vec<String> {
     redact::argv(&words)
 }
 
+/// The command of an Exec list that ended its unit's start: run, failed, and not one whose failure is ignored (`-`).
+fn helper_failed(service: &Properties, name: &str) -> Option<String> {
+    let commands = service.value(name).map(array).unwrap_or_default();
+    commands.into_iter().find_map(|c| {
+        let fields = fields(c);
+        let (code, status) = (number(fields.get(8)?)?, number(fields.get(9)?)?);
+        let ignored = matches!(fields.get(2)?, Value::Bool(true));
+        // siginfo's codes: 0 it never ran, 1 it exited.
+        if ignored || code == 0 || (code == 1 && status == 0) {
+            return None;
+        }
+        let words: Vec<String> = array(fields.get(1)?).into_iter().filter_map(string).collect();
+        let command = crate::text::shown_str(&redact::argv(&words).join(" "), 80);
+        // systemd.exec(5), EXIT_EXEC: it is not there, is no program, or NoExecPaths= forbids it.
+        if (code, status) == (1, 203) {
+            return Some(format!("{name}={command} could not be executed"));
+        }
+        let how = if code == 1 { "ended with status" } else { "was ended by signal" };
+        Some(format!("{name}={command} {how} {status}"))
+    })
+}
+
 /// Exit kind and status of the last run of a command in an Exec list: fields 8 and 9 (siginfo's code, status).
 fn last_exit(service: &Properties, name: &str) -> Option<(u64, i32)> {
     let commands = service.value(name).map(array).unwrap_or_default();
@@ -196,6 +218,12 @@ fn read(systemd: &Systemd, asked: &str, general: &Properties, service: &Properti
         started_at: started,
         job,
         sandbox: sandbox(service),
+        helper_failed: helper_failed(service, "ExecStartPre").or_else(|| {
+            // Where the server itself ended badly, what came after it fails for that.
+            let main = (service.number("ExecMainCode"), service.number("ExecMainStatus"));
+            let well = matches!(main, (None | Some(0), _) | (Some(1), Some(0)) | (Some(2), Some(15)));
+            well.then(|| helper_failed(service, "ExecStartPost")).flatten()
+        }),
         blocked_by: blocked_by(systemd, &active, general),
         active,
     }
