@@ -146,6 +146,7 @@ const FATAL: &[(&str, DeathKind)] = &[
     ("Sentinel started without a config file", DeathKind::SentinelConfig),
     ("Out Of Memory allocating", DeathKind::OutOfMemory),
     ("Failed to configure LOCALE", DeathKind::Environment),
+    ("Can't initialize Background Jobs", DeathKind::Environment),
     ("Redis will now exit to prevent data loss", DeathKind::Environment),
     ("will now exit to prevent data loss", DeathKind::Environment),
     ("Can't open /dev/null", DeathKind::Environment),

@@ -146,6 +146,9 @@ impl Cause for ConfigInvalid {
                 DeathKind::ExecFailed => {
                     format!("{} cannot run what stands before the server: {says}", shared::unit_name(case))
                 }
+                DeathKind::Environment if says.contains("Background Jobs") => {
+                    format!("the server may start no thread: {says}")
+                }
                 DeathKind::NowhereToListen if forbidden_families(case).is_some() => format!(
                     "{} lets the server open no IP socket: RestrictAddressFamilies={}",
                     shared::unit_name(case),
@@ -174,6 +177,17 @@ impl Cause for ConfigInvalid {
     fn fix(&self, case: &Case<'_>) -> Option<Fix> {
         let death = shared::last_word(case, META.id);
         let name = shell(&shared::unit_name(case));
+        if death.is_some_and(|d| d.text.contains("Background Jobs")) && containers::down(case).is_none() {
+            return Some(
+                Fix::new(Risk::Ask, "raise what limits the server's threads: LimitNPROC= or TasksMax=")
+                    .run(
+                        "the unit's limits (LimitNPROC counts all of the user's)",
+                        format!("systemctl show -p LimitNPROC -p TasksMax {name}"),
+                    )
+                    .run("in a drop-in, under [Service]", format!("systemctl edit {name}"))
+                    .run("start the server", format!("systemctl restart {name}")),
+            );
+        }
         if shared::helper_failed(case.unit()).is_some() {
             return Some(
                 Fix::new(Risk::Ask, "correct that line of the unit, or what the command needs")

@@ -276,7 +276,7 @@ fn blamed(case: &Case<'_>, death: &Death, unit: Option<&Unit>) -> Option<&'stati
 }
 
 /// A command beside the server failed, and the unit with it.
-pub(in crate::cause) fn helper_failed<'a>(unit: Option<&'a Unit>) -> Option<&'a str> {
+pub(in crate::cause) fn helper_failed(unit: Option<&Unit>) -> Option<&str> {
     unit.filter(|u| failed(Some(u))).and_then(|u| u.helper_failed.as_deref())
 }
 
