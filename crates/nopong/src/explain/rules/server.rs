@@ -67,7 +67,12 @@ pub(super) const RULES: &[Rule] = &[
         &[("mac-denied", 0.38), ("storage-unwritable", 0.28), ("config-invalid", 0.28)],
     )
     .with(&["permission denied"]),
-    rule("the configuration is not there", &["can't open config file"], &[("config-invalid", 0.85)]),
+    rule(
+        "the configuration is not there",
+        // The second is the Windows port's.
+        &["can't open config file", "failed to open the .conf file"],
+        &[("config-invalid", 0.85)],
+    ),
     rule(
         "Sentinel cannot write its file",
         &["sentinel config file", "config file is not writable"],

@@ -95,6 +95,7 @@ pub(super) const CUT: &[Rule] = &[
             "read econnreset",
             "while writing to socket",
             "connection lost and command aborted",
+            "redisconnectionclosedexception",
             "bad pubsub connection",
             "socketclosed on",
             "connection lost",

@@ -97,12 +97,13 @@ pub(super) fn moved(text: &Text, weights: &mut Weights) {
     if !text.lower_after("moved ").any(slot) && !text.lower_after("ask ").any(slot) {
         return;
     }
-    let inner = text.addresses.iter().any(|a| {
-        a.is_docker_like() || a.host.starts_with("10.") || a.host.starts_with("172.31.") || a.is_loopback()
-    });
+    let inner = text.addresses.iter().any(Address::is_docker_like);
+    let private = text.addresses.iter().any(|a| a.is_private() || a.is_loopback());
     let follows = text.any(&["redirect", "cluster.js", "clusterredis"]);
     let shares: &[(&str, f64)] = match (inner, follows) {
         (true, _) | (_, true) => &[("announced-unreachable", 0.5), ("mode-mismatch", 0.44)],
+        // A client that follows would have dialled there and told of that: this one shows the reply itself.
+        _ if private => &[("mode-mismatch", 0.54), ("announced-unreachable", 0.4)],
         _ => &[("mode-mismatch", 0.7), ("announced-unreachable", 0.25)],
     };
     weights.add("sent to another node", REPLY, shares);
