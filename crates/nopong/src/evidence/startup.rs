@@ -270,6 +270,12 @@ impl Reader {
                 self.die(line, DeathKind::StartLimit, detail, &line.text);
             }
             Some(words::Manager::Dies(kind, detail)) => {
+                // A start whose preparation fails is not announced; the run before it had ended well.
+                let ended = !self.now.deaths.is_empty()
+                    && self.now.deaths.iter().all(|d| d.kind == DeathKind::OrderlyStop);
+                if kind == DeathKind::SandboxFailed && ended {
+                    self.next(false);
+                }
                 // A signal is the consequence of what was said before it; so is the exit after a spawn that failed.
                 let known = self.now.deaths.iter().any(|d| d.kind == kind)
                     || (matches!(kind, DeathKind::Killed | DeathKind::Crashed | DeathKind::SandboxFailed)

@@ -169,9 +169,13 @@ pub(in crate::cause) fn blame<'a>(case: &Case<'a>, unit: Option<&Unit>) -> Optio
     let booted = case.file.server.unit.get().and_then(|u| u.booted_at);
     // A watchdog ends it by SIGABRT, for which Redis writes a crash report (debug.c, sigsegvHandler).
     let supervised = unit.is_some_and(|u| matches!(u.result.as_str(), "watchdog" | "timeout"));
+    // How the run before ended is no reason while systemd starts the next one.
+    let starting =
+        unit.is_some_and(|u| u.active == "activating" && u.sub.starts_with("start") && u.restarts == 0);
     logs.deaths
         .iter()
         .filter(|d| d.last && is_of(d, unit))
+        .filter(|d| !(starting && d.kind == DeathKind::OrderlyStop))
         // Of before the boot: that it died then is not why it does not run now.
         .filter(|d| d.at.zip(booted).is_none_or(|(at, boot)| at >= boot))
         .filter_map(|d| Some((d, blamed(case, d, unit)?)))

@@ -209,6 +209,12 @@ fn units_that_fail() {
         "{:?}",
         found.deaths[1]
     );
+    // A start that fails before the fork has no "Starting" of its own.
+    let restart = "systemd Starting redis.service\n\
+        systemd Stopping redis.service\n\
+        systemd redis.service: Deactivated successfully.\n\
+        systemd redis.service: Failed to load environment files: No such file or directory\n";
+    assert_eq!(told(&unit(restart)), [(SandboxFailed, true), (OrderlyStop, false)]);
     let one = |text: &str| told(&unit(&format!("systemd Starting redis.service\n{text}")));
     assert_eq!(
         one("systemd redis.service: Main process exited, code=exited, status=203/EXEC\n"),
