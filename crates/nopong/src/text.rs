@@ -54,6 +54,16 @@ pub fn shell(word: &str) -> String {
     }
 }
 
+/// A length of time in the largest unit that tells it well.
+pub(crate) fn span(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
 /// What is wrong with a JSON text. serde's words quote the input; only the kind and the place are told.
 pub(crate) fn json_fault(error: &serde_json::Error) -> String {
     use serde_json::error::Category;

@@ -13,6 +13,7 @@ mod ownership;
 mod place;
 mod repair_aof;
 mod restart;
+mod restore_dump;
 mod rules;
 mod timer;
 mod unit_state;
@@ -27,6 +28,7 @@ pub use ownership::Ownership;
 pub use place::Place;
 pub use repair_aof::RepairAof;
 pub use restart::{Restart, When};
+pub use restore_dump::RestoreDump;
 pub use rules::{Firewalld, Iptables, Nft, Ufw, firewalld_zone};
 pub use timer::{Timer, end_owner};
 pub use unit_state::UnitState;
@@ -148,6 +150,8 @@ actions! {
     Iptables,
     /// A damaged append only file.
     RepairAof,
+    /// A damaged dump.
+    RestoreDump,
     /// A drop-in of a unit.
     DropIn,
     /// A container, started or let go on.

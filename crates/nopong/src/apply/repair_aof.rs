@@ -30,7 +30,8 @@ pub struct RepairAof {
     pub lost: u64,
 }
 
-fn digest(path: &str) -> std::io::Result<String> {
+/// SHA-256 of a file, read in pieces.
+pub(super) fn digest(path: &str) -> std::io::Result<String> {
     let mut file = File::open(path)?;
     let mut context = ring::digest::Context::new(&ring::digest::SHA256);
     let mut buffer = vec![0u8; 1 << 16];

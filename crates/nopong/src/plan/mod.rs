@@ -5,6 +5,7 @@
 
 mod config;
 mod container;
+mod dump;
 mod exposure;
 mod guard;
 mod judged;
@@ -294,7 +295,10 @@ fn remedy(draft: &mut Draft<'_>, id: &str, finding: &Finding) -> Result<(), NoPl
         "tcp-port-disabled" => config::port(draft),
         "config-not-applied" => config::apply_file(draft),
         "config-invalid" => repair::repair(draft),
-        "data-unloadable" => storage::append_only_file(draft),
+        "data-unloadable" => match storage::append_only_file(draft) {
+            Err(NoPlan::Advice(None)) => dump::last_good(draft),
+            done => done,
+        },
         "supervisor-kills" => supervisor::let_start(draft),
         "storage-unwritable" | "tls-material-unusable" => storage::owner(draft, false),
         "server-firewall-drops" | "server-firewall-rejects" => rules::allow(draft),

@@ -151,8 +151,11 @@ impl Cause for ConfigNotApplied {
         match config.modified_at.zip(started) {
             Some((edited, started)) if edited > started + SAME_MOMENT_S => {
                 let file = config.file.as_deref().unwrap_or("its file");
-                let says =
-                    format!("{file} was changed {} after {} started", span(edited - started), named(process));
+                let says = format!(
+                    "{file} was changed {} after {} started",
+                    crate::text::span(edited - started),
+                    named(process)
+                );
                 reasons.push(if own_file {
                     Reason::confirms("process", says)
                 } else {
@@ -199,15 +202,6 @@ impl Cause for ConfigNotApplied {
             fix = fix.step("set a password in it as well before the server can be reached from outside");
         }
         Some(restart(fix, case))
-    }
-}
-
-fn span(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} days", seconds / 86_400),
     }
 }
 

@@ -19,7 +19,8 @@ static META: Meta = Meta {
     settled_by: &["log"],
 };
 
-fn newer(death: &Death) -> bool {
+/// A newer server, or a module that is not loaded here, wrote the data: nothing is damaged.
+pub(crate) fn newer(death: &Death) -> bool {
     let text = death.text.to_lowercase();
     text.contains("rdb format version") || text.contains("module")
 }
@@ -89,7 +90,7 @@ impl Cause for DataUnloadable {
             _ => {
                 let dump = case.config().and_then(|c| c.value("dbfilename")).unwrap_or("dump.rdb");
                 fix.run("see what is wrong with it", format!("redis-check-rdb {}", shell(&format!("{dir}/{dump}"))))
-                    .step("restore the dump from a backup; a dump cannot be repaired in place")
+                    .step("a dump cannot be repaired: bring one from a backup, or let `nopong fix` look for a whole one beside it")
             }
         };
         Some(shared::start(fix, case))

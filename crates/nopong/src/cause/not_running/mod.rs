@@ -8,7 +8,7 @@ mod config_invalid;
 mod container_crashing;
 mod container_stopped;
 mod crashed;
-mod data_unloadable;
+pub(crate) mod data_unloadable;
 mod disk_full;
 mod no_ready_endpoints;
 mod not_installed;
