@@ -5,6 +5,7 @@ CARGO ?= cargo
 PACKAGES = redis-server redis-tools debootstrap systemd-container iproute2 nftables iptables ipset python3-venv
 ROOT := $(shell [ "$$(id -u)" = 0 ] && echo yes)
 APT := $(shell command -v apt-get)
+ROOT_DIR := $(abspath .)
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 # The lab judges this build, whatever else was built later.
 release_lab = NOPONG_BIN="$${NOPONG_BIN:-$(abspath $(TARGET))/release/nopong}" $(CARGO) run --release -q -p lab --
@@ -51,7 +52,8 @@ endif
 # Coverage-guided, on the stable toolchain. SECONDS_EACH: time for each target.
 fuzz:
 	@cargo fuzz --version >/dev/null 2>&1 || { echo "needs: cargo install cargo-fuzz"; exit 1; }
-	cd fuzz && for t in $$(cargo fuzz list); do RUSTC_BOOTSTRAP=1 cargo fuzz run $$t -- -max_total_time=$${SECONDS_EACH:-300} || exit 1; done
+	for dir in fuzz crates/packet-verdict/fuzz; do cd $(ROOT_DIR)/$$dir && for t in $$(cargo fuzz list); do \
+	  RUSTC_BOOTSTRAP=1 cargo fuzz run $$t -- -max_total_time=$${SECONDS_EACH:-300} || exit 1; done || exit 1; done
 
 # Random rule sets loaded into namespaces, a real SYN sent, the verdict compared with what the kernel did. Needs root.
 verdict-differential:

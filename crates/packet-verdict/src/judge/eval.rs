@@ -157,6 +157,7 @@ impl<'a> Scope<'a> {
     pub(super) fn expr(&self, expr: &Expr) -> Value {
         match expr {
             Expr::Const(n) => Value::Known(*n),
+            Expr::Range(lo, hi) if lo == hi => Value::Known(*lo),
             Expr::Range(lo, hi) => Value::Range(*lo, *hi),
             Expr::Field(field) => {
                 if *field == Field::ReversePath {

@@ -216,6 +216,8 @@ fn other_protocol(word: &str) -> Option<(u128, u128)> {
 }
 
 fn number(word: &str) -> Option<(u128, u128)> {
+    // nft's own words for a number whose type it lost, as in `ct original proto-dst { 6379 }`.
+    let word = word.strip_suffix(" [invalid type]").unwrap_or(word);
     let n = match word.strip_prefix("0x") {
         Some(hex) => u128::from_str_radix(hex, 16).ok()?,
         None => word.parse().ok()?,
