@@ -266,6 +266,9 @@ pub enum DeathKind {
     Environment,
 }
 
+/// `Death::source` of what the kernel's own log tells.
+pub const KERNEL_LOG: &str = "kernel log";
+
 /// One recognised line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Death {

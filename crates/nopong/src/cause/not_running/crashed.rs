@@ -133,6 +133,19 @@ mod tests {
     }
 
     #[test]
+    fn the_kernels_log_may_speak_of_another_containers_server() {
+        let mut crash = death(DeathKind::Crashed, "redis-server[12]: segfault at 0");
+        crash.source = crate::evidence::server::KERNEL_LOG.to_owned();
+        let bare = with_death(on_server(refused()), crash.clone());
+        assert_eq!(first(&bare).map(|(_, band)| band), Some(Band::Likely));
+        let file = edit_unit(with_unit(on_server(refused()), "failed", "failed", "core-dump"), |u| {
+            u.exit_kind = Some("dumped".to_owned());
+            u.exit_status = Some(11);
+        });
+        assert_eq!(first(&with_death(file, crash)), Some(("crashed", Band::Confirmed)));
+    }
+
+    #[test]
     fn confirms_by_the_signal() {
         let file = with_unit(on_server(refused()), "failed", "failed", "core-dump");
         let file = edit_unit(file, |u| {

@@ -5,7 +5,7 @@ use crate::cause::containers;
 use crate::cause::{Fix, Latent, Place, Reason, Risk};
 use crate::diagnosis::{Case, Symptom, holds};
 use crate::evidence::containers::Container;
-use crate::evidence::server::{Binary, Death, DeathKind, Process, Unit};
+use crate::evidence::server::{Binary, Death, DeathKind, KERNEL_LOG, Process, Unit};
 
 /// Whether the target's server runs.
 pub(in crate::cause) enum State<'a> {
@@ -366,6 +366,11 @@ impl Down<'_> {
     fn settles(&self, death: &Death) -> Reason {
         let says = format!("{}: {}", death.source, death.text);
         let failed = self.unit.is_none_or(|u| u.active != "inactive" || u.result != "success");
+        // All containers share the kernel's log: a unit that a signal ended tells that the crash was this server's.
+        let by_signal = |u: &Unit| matches!(u.exit_kind.as_deref(), Some("killed" | "dumped"));
+        if death.source == KERNEL_LOG && !self.unit.is_some_and(by_signal) {
+            return Reason::strong("log", says);
+        }
         match (self.fit, death.kind) {
             // Who sent SIGKILL is not told by anything.
             (_, DeathKind::Killed) => Reason::strong("log", says),

@@ -1,7 +1,7 @@
 //! The kernel's log: OOM kills, crashes and access denials of Redis-like programs.
 
 use crate::evidence::Why;
-use crate::evidence::server::{Death, DeathKind, Mac, MacDenial, OomKill, OomKills, Units};
+use crate::evidence::server::{Death, DeathKind, KERNEL_LOG, Mac, MacDenial, OomKill, OomKills, Units};
 use crate::sys;
 use crate::text;
 use serde_json::Value;
@@ -183,7 +183,7 @@ pub(super) fn crashes(records: &[Record]) -> Vec<Death> {
                 detail: Some((*how).trim_end_matches(" at").to_owned()),
                 file: None,
                 line: None,
-                source: "kernel log".to_owned(),
+                source: KERNEL_LOG.to_owned(),
                 at: record.at,
                 pid: pid.parse().ok(),
                 last: false,
