@@ -1,6 +1,6 @@
 //! What several causes read out of a case, and the words their fixes share. Nothing here judges.
 
-use super::{Fix, Meta, Reason};
+use super::{Fix, Meta, Reason, managers};
 use crate::diagnosis::{Case, holds};
 use crate::evidence::client::{Dial, DialOutcome, Neighbour, RouteOutcome, Speaks};
 use crate::evidence::server::{Address, Config, Listener, Process, Program, Verdict};
@@ -178,6 +178,9 @@ pub(crate) fn unit_name(case: &Case<'_>) -> Option<String> {
 
 /// Adds the restart of the instance: its canonical unit, or words when no unit is known.
 pub(crate) fn restart(fix: Fix, case: &Case<'_>) -> Fix {
+    if let Some((process, manager)) = case.process().and_then(|p| Some((p, managers::of(case, p)?))) {
+        return manager.restart(fix, &named(process));
+    }
     let by_hand = case.process().is_some_and(|p| p.unit.as_deref().is_none_or(|u| !u.ends_with(".service")));
     match unit_name(case) {
         Some(unit) if !by_hand => fix.run("restart the server", format!("systemctl restart {}", sh(&unit))),

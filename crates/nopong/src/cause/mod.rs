@@ -19,6 +19,7 @@ pub(crate) mod common;
 pub(crate) mod containers;
 pub mod firewall;
 pub mod health;
+pub(crate) mod managers;
 pub mod not_running;
 mod runtime;
 pub mod security;

@@ -217,10 +217,8 @@ impl<'a> Case<'a> {
     /// target's port or socket, else the one that has most to do with a server that should run.
     pub fn unit(&self) -> Option<&'a Unit> {
         let units = &self.file.server.unit.get()?.units;
-        if let Some(name) = self.process().and_then(|p| p.unit.as_deref())
-            && let Some(unit) = units.iter().find(|u| u.name == name || u.names.iter().any(|n| n == name))
-        {
-            return Some(unit);
+        if let Some((process, unit)) = self.process().and_then(|p| Some((p, self.unit_around(p)?))) {
+            return unit.is_for(process).then_some(unit);
         }
         // A Sentinel is meant only by its own port (sentinel.c, REDIS_SENTINEL_PORT).
         let sentinel = self.file.ask.port == 26379;
@@ -237,6 +235,13 @@ impl<'a> Case<'a> {
                 std::cmp::Reverse(u.stopped_at),
             )
         })
+    }
+
+    /// The unit in whose cgroup a process is, its own or another service's that started it.
+    pub fn unit_around(&self, process: &Process) -> Option<&'a Unit> {
+        let name = process.unit.as_deref()?;
+        let units = &self.file.server.unit.get()?.units;
+        units.iter().find(|u| u.name == name || u.names.iter().any(|n| n == name))
     }
 
     /// The address the client comes from, or whom `--client` names.

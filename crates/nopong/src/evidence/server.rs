@@ -415,6 +415,15 @@ pub struct Unreadable {
 }
 
 impl Unit {
+    /// It was made to run a server like this one: it names one, or the process is its main one. What supervisord, cron or
+    /// a shell in a service started is in that service's cgroup, and no restart of the service is a restart of it alone.
+    pub fn is_for(&self, process: &Process) -> bool {
+        let speaks = |text: &str| ["redis", "valkey", "keydb"].iter().any(|name| text.contains(name));
+        self.main_pid == process.pid
+            || self.names.iter().chain([&self.name]).any(|name| speaks(name))
+            || self.exec_start.iter().any(|word| speaks(word))
+    }
+
     /// What tells a unit that should run from one that a package brought and nobody uses, as sorting key: it
     /// failed or is under way, it is enabled, it was tried since the boot, somebody masked it.
     pub fn merit(&self) -> (bool, bool, bool, bool) {

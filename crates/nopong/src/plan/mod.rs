@@ -328,7 +328,11 @@ fn finish(mut draft: Draft<'_>) -> Result<Plan, NoPlan> {
     if draft.restart {
         let gate = guard::restart(draft.case, draft.wish)?;
         let unit = unit.clone().ok_or_else(|| {
-            NoPlan::Refused("the server runs outside any unit: restart it by hand".to_owned())
+            let manager = draft.case.process().and_then(|p| crate::cause::managers::of(draft.case, p));
+            NoPlan::Refused(manager.map_or_else(
+                || "the server runs outside any unit: restart it by hand".to_owned(),
+                |m| format!("the server was started by {}, which restarts it: {}", m.unit, m.command()),
+            ))
         })?;
         plan.actions.push(Action::Restart(crate::apply::Restart {
             unit: unit.clone(),

@@ -123,6 +123,8 @@ fn instances<'a>(known: &Known<'a>) -> Vec<Instance<'a>> {
             u.main_pid == process.pid
                 || process.unit.as_ref().is_some_and(|n| u.names.contains(n) || &u.name == n)
         });
+        // What a supervisor's service is started with says nothing of the servers that it starts.
+        let unit = unit.filter(|u| u.is_for(process));
         found.push(of_process(known, process, unit));
     }
     for unit in units {
