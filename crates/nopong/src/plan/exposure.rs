@@ -7,6 +7,7 @@ use super::{NoPlan, Plan};
 use crate::apply::Action;
 use crate::diagnosis::Case;
 use crate::probe::firewall::{self, Asked};
+use crate::sys;
 use packet_verdict::Hook;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -122,11 +123,50 @@ pub(super) fn check(case: &Case<'_>, edited: &Edited, plan: &mut Plan) -> Result
             }
         }
     }
+    // One to one, the cloud lays a public IPv4 address over a private one; the host does not see it.
+    if let Some(cloud) = cloud_of_this_host() {
+        for ip in served.iter().copied().filter(IpAddr::is_ipv4) {
+            for port in left.ports() {
+                if let Some(how) = open(ip, port) {
+                    return Err(NoPlan::Refused(format!(
+                        "the server would listen on {ip}, port {port}, without a password, and {how}; this host is in \
+                         a cloud ({cloud}), where {ip} may have a public address that is not seen here: set requirepass \
+                         first, or let only known sources through this host's firewall"
+                    )));
+                }
+            }
+        }
+    }
     if let Some(ip) = served.first() {
         let says = format!("set a password (requirepass): whoever reaches {ip} gets in without one");
         plan.advice.push(says);
     }
     Ok(())
+}
+
+/// The cloud that this machine is of. A container has addresses of its own, which no cloud knows.
+fn cloud_of_this_host() -> Option<&'static str> {
+    let in_container = ["/run/systemd/container", "/.dockerenv", "/run/.containerenv"];
+    if in_container.iter().any(|p| sys::lstat(p).is_ok()) || sys::env("container").is_some() {
+        return None;
+    }
+    let field = |name: &str| sys::read_text(format!("/sys/class/dmi/id/{name}"), 200).unwrap_or_default();
+    cloud(field("sys_vendor").trim(), field("product_name").trim(), field("chassis_asset_tag").trim())
+}
+
+/// By what the firmware says (systemd's virt.c, cloud-init's ds-identify). Hyper-V at home has Azure's vendor, and not its
+/// tag.
+fn cloud(vendor: &str, product: &str, tag: &str) -> Option<&'static str> {
+    match (vendor, product, tag) {
+        ("Amazon EC2", ..) => Some("Amazon EC2"),
+        (_, "Google Compute Engine", _) => Some("Google Cloud"),
+        (.., "7783-7084-3265-9085-8269-3286-77") => Some("Azure"),
+        (.., "OracleCloud.com") => Some("Oracle Cloud"),
+        ("Alibaba Cloud", ..) => Some("Alibaba Cloud"),
+        ("Tencent Cloud", ..) => Some("Tencent Cloud"),
+        (_, "OpenStack Nova" | "OpenStack Compute", _) => Some("OpenStack"),
+        _ => None,
+    }
 }
 
 /// The firewall keeps the world out of nothing there; how that is known.
@@ -161,7 +201,7 @@ pub(super) fn is_public(ip: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Edited, Left, is_public};
+    use super::{Edited, Left, cloud, is_public};
     use crate::cause::testing::*;
     use crate::diagnosis::Case;
     use crate::plan::Plan;
@@ -172,6 +212,17 @@ mod tests {
         assert!(is("8.8.8.8") && is("2a01:4f8::1"));
         assert!(!is("10.0.0.1") && !is("172.16.9.9") && !is("192.168.1.1") && !is("100.64.0.1"));
         assert!(!is("fd00::1") && !is("fe80::1") && !is("::ffff:10.0.0.1") && !is("127.0.0.1"));
+    }
+
+    #[test]
+    fn clouds_by_their_firmware() {
+        assert_eq!(cloud("Amazon EC2", "t3.micro", "Amazon EC2"), Some("Amazon EC2"));
+        assert_eq!(cloud("Google", "Google Compute Engine", ""), Some("Google Cloud"));
+        assert_eq!(cloud("Google", "Kip", ""), None);
+        let azure = "7783-7084-3265-9085-8269-3286-77";
+        assert_eq!(cloud("Microsoft Corporation", "Virtual Machine", azure), Some("Azure"));
+        assert_eq!(cloud("Microsoft Corporation", "Virtual Machine", "1-2-3"), None);
+        assert_eq!(cloud("QEMU", "Standard PC (Q35 + ICH9, 2009)", ""), None);
     }
 
     fn bare(settings: &[(&str, &str)], edited: &[(&str, &str)]) -> (bool, bool, bool) {
