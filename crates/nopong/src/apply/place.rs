@@ -61,11 +61,16 @@ impl Place {
     }
 
     pub(super) fn make(&self) -> Result<(), Fault> {
+        let missing: Vec<&Path> = self.0.ancestors().take_while(|p| sys::lstat(p).is_err()).collect();
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&self.0)
             .map_err(|e| self.fault("create", &e))?;
+        // The names of new folders must survive a power cut too, or the receipt in them does not.
+        for folder in missing.iter().filter_map(|p| p.parent()).filter(|p| !p.as_os_str().is_empty()) {
+            File::open(folder).and_then(|f| f.sync_all()).map_err(|e| self.fault("sync", &e))?;
+        }
         self.trusted()
     }
 

@@ -40,8 +40,10 @@ pub(super) fn last_good(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
     let tool =
         ["redis-check-rdb", "valkey-check-rdb"].iter().find_map(|t| sys::program(t)).ok_or_else(by_hand)?;
     let tool = tool.to_string_lossy().into_owned();
-    let regular = |p: &str| sys::lstat(p).ok().filter(|m| m.is_file() && m.len() > 0);
-    sys::lstat(&path).ok().filter(std::fs::Metadata::is_file).ok_or_else(by_hand)?;
+    let old = sys::lstat(&path).ok().filter(std::fs::Metadata::is_file).ok_or_else(by_hand)?;
+    // Nobody else's file: the server's user is given what it holds.
+    let ours = |m: &std::fs::Metadata| m.is_file() && m.len() > 0 && [old.uid(), 0].contains(&m.uid());
+    let regular = |p: &str| sys::lstat(p).ok().filter(ours);
     if check(&tool, &path).is_some() {
         return Err(NoPlan::Refused(format!("{path} is whole by now: start the server")));
     }
@@ -53,11 +55,16 @@ pub(super) fn last_good(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
         .filter_map(|p| regular(&p).map(|m| (m.mtime(), m.len(), p)))
         .collect();
     found.sort_by(|a, b| b.cmp(a));
-    let good = found.iter().take(CHECKED).find_map(|(_, size, p)| Some((check(&tool, p)?, *size, p)));
+    let good = found
+        .iter()
+        .take(CHECKED)
+        .find_map(|(_, size, p)| Some((check(&tool, p).filter(|w| w.keys > 0)?, *size, p)));
     let Some((whole, size, good)) = good else {
         return Err(NoPlan::Refused(match found.len() {
             0 => format!("no other dump lies in {folder}: bring one from a backup"),
-            n => format!("none of the {n} other dumps in {folder} is whole: bring one from a backup"),
+            n => format!(
+                "none of the {n} other dumps in {folder} is whole and holds keys: bring one from a backup"
+            ),
         }));
     };
     if sys::room(folder).is_some_and(|(free, ..)| free < size) {
