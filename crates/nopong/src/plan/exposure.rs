@@ -123,19 +123,15 @@ pub(super) fn check(case: &Case<'_>, edited: &Edited, plan: &mut Plan) -> Result
             }
         }
     }
-    // One to one, the cloud lays a public IPv4 address over a private one; the host does not see it.
-    if let Some(cloud) = cloud_of_this_host() {
-        for ip in served.iter().copied().filter(IpAddr::is_ipv4) {
-            for port in left.ports() {
-                if let Some(how) = open(ip, port) {
-                    return Err(NoPlan::Refused(format!(
-                        "the server would listen on {ip}, port {port}, without a password, and {how}; this host is in \
-                         a cloud ({cloud}), where {ip} may have a public address that is not seen here: set requirepass \
-                         first, or let only known sources through this host's firewall"
-                    )));
-                }
-            }
-        }
+    // One to one, the cloud lays a public IPv4 address over a private one; the host sees neither it nor the cloud's rules.
+    if let Some(cloud) = cloud_of_this_host()
+        && let Some(ip) =
+            served.iter().find(|ip| ip.is_ipv4() && left.ports().iter().any(|p| open(**ip, *p).is_some()))
+    {
+        plan.advice.push(format!(
+            "this host is in a cloud ({cloud}), where {ip} may have a public address that is not seen here, and its own \
+             firewall admits the world: let the cloud's rules admit the clients alone"
+        ));
     }
     if let Some(ip) = served.first() {
         let says = format!("set a password (requirepass): whoever reaches {ip} gets in without one");
