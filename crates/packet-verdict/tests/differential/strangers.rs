@@ -279,8 +279,8 @@ fn the_kernel_agrees_on_what_strangers_write() {
         found.undecided.len(),
         found.poorer
     );
-    for line in &found.undecided {
-        say!("undecided: {line}");
+    if std::env::var_os("VERDICT_SHOW").is_some() {
+        found.undecided.iter().for_each(|line| say!("undecided: {line}"));
     }
     assert!(found.wrong.is_empty(), "the kernel contradicts:\n{}", found.wrong.join("\n"));
 }
