@@ -2,7 +2,7 @@
 //! are sent to, through and from the host, and what became of them is compared with the verdict.
 //!
 //! `NAME.nft` is nft's notation, `NAME.v4` and `NAME.v6` are for iptables-restore (tried with both back-ends), `NAME.ipset`
-//! is restored before. `VERDICT_STRANGERS` names another directory of them. Judged twice: with the host's addresses and routes, and as one who has only the saved text.
+//! is restored before. `VERDICT_STRANGERS` names another directory of them, `VERDICT_SHOW` lists what is undecided. Judged twice: with the host's addresses and routes, and as one who has only the saved text.
 
 use crate::net::{BEHIND_V4, BEHIND_V6, Host, Net, SOURCES_V4, SOURCES_V6};
 use crate::spec::{Case, Tool};
