@@ -252,9 +252,10 @@ impl<'a> Pipeline<'a> {
             return Some(true);
         }
         if self.packet.local.is_none() {
-            // A neighbour of the address dialled may as well be another one of this host.
+            // A neighbour of the address dialled may as well be another one of this host; so may any, for what passes it.
             let near = if target.is_ipv4() { 24 } else { 64 };
-            if crate::packet::prefix_holds(self.packet.dst, near, target)
+            let passes = self.packet.hook == Hook::Forward;
+            if (passes || crate::packet::prefix_holds(self.packet.dst, near, target))
                 && crate::combine::behind(self.rulesets, addr_bits(target)).is_none()
             {
                 return None;
