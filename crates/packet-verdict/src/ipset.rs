@@ -83,6 +83,7 @@ pub(crate) fn read(text: &str) -> Result<Ruleset, Trouble> {
         tables: Vec::new(),
         ipsets: sets.into_iter().map(|(name, b)| (name, Arc::new(finish(b)))).collect(),
         changed_ipsets: Vec::new(),
+        may_ask_time: false,
     })
 }
 

@@ -35,6 +35,8 @@ pub struct Ruleset {
     pub(crate) ipsets: HashMap<String, Arc<SetData>>,
     /// Sets that a rule adds to or deletes from.
     pub(crate) changed_ipsets: Vec<String>,
+    /// The text has the words for hours and dates.
+    pub(crate) may_ask_time: bool,
 }
 
 /// What rules write, and other rules ask for.
@@ -67,6 +69,13 @@ impl Ruleset {
         }
         let rules = self.tables.iter().flat_map(|t| &t.chains).flat_map(|c| &c.rules);
         rules.flat_map(|r| &r.stmts).any(|s| matches!(s, Stmt::If(cond) if asks(cond)))
+    }
+
+    /// Whether rules may ask for the hour or the date of the host that lists them ([`crate::Clock::ahead`]). True for
+    /// some that do not.
+    #[must_use]
+    pub fn may_ask_time(&self) -> bool {
+        self.may_ask_time
     }
 
     /// Switches a table off, as its flag `dormant` does, which nft before 1.0.7 does not list as JSON.

@@ -199,3 +199,17 @@ fn a_rule_more_is_judged_at_its_place() {
     assert!(!rules.insert(&allow(Place::Before(9))));
     assert!(!rules.insert(&Allow { chain: "out", ..allow(Place::Head) }));
 }
+
+#[test]
+fn only_rules_with_hours_need_the_hosts_clock() {
+    let rules = |matched: &str| {
+        let text = format!(
+            r#"{{"nftables": [{{"table": {{"family": "inet", "name": "t"}}}},
+            {{"chain": {{"family": "inet", "table": "t", "name": "c", "hook": "input", "prio": 0, "policy": "accept", "type": "filter"}}}},
+            {{"rule": {{"family": "inet", "table": "t", "chain": "c", "expr": [{{"match": {{"op": "==",
+            "left": {{"meta": {{"key": "{matched}"}}}}, "right": 1}}}}, {{"drop": null}}]}}}}]}}"#
+        );
+        packet_verdict::parse("nft", &text).expect("a listing").may_ask_time()
+    };
+    assert!(rules("hour") && rules("time") && !rules("mark"));
+}

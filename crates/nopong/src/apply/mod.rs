@@ -5,6 +5,7 @@
 
 mod config_set;
 mod container;
+mod data_file;
 mod drop_in;
 mod edit_file;
 mod gate;

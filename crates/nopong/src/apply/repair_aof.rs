@@ -3,13 +3,11 @@
 //! Undoing puts the copy back, as long as nobody has written to the file since: what was written then would be lost.
 #![expect(clippy::disallowed_methods, reason = "a writer")]
 
-use super::{Change, Fault, State, edit_file};
+use super::data_file::{copy_as, digest, fault, sync_folder};
+use super::{Change, Fault, State};
 use crate::sys;
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions};
-use std::io::Read as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::fs::File;
 use std::time::Duration;
 
 /// The tool reads the whole file; a gigabyte takes a few seconds.
@@ -30,39 +28,12 @@ pub struct RepairAof {
     pub lost: u64,
 }
 
-/// SHA-256 of a file, read in pieces.
-pub(super) fn digest(path: &str) -> std::io::Result<String> {
-    let mut file = File::open(path)?;
-    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-    let mut buffer = vec![0u8; 1 << 16];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            n => context.update(&buffer[..n]),
-        }
-    }
-    Ok(context.finish().as_ref().iter().map(|b| format!("{b:02x}")).collect())
-}
-
 impl RepairAof {
-    fn fault(path: &str, e: &std::io::Error) -> Fault {
-        Fault::new(format!("{path}: {}", sys::errno_name(e)))
-    }
-
     fn keep(&self) -> std::io::Result<()> {
-        let mut from = File::open(&self.damaged)?;
-        let old = from.metadata()?;
-        let mut to = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&self.copy)?;
-        std::io::copy(&mut from, &mut to)?;
-        std::os::unix::fs::fchown(&to, Some(old.uid()), Some(old.gid()))?;
-        to.set_permissions(old.permissions())?;
-        edit_file::copy_attributes(Path::new(&self.damaged), Path::new(&self.copy))?;
-        to.sync_all()?;
-        Self::sync_folder(&self.copy)
-    }
-
-    fn sync_folder(path: &str) -> std::io::Result<()> {
-        Path::new(path).parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+        let from = File::open(&self.damaged)?;
+        let owner = from.metadata()?;
+        copy_as(from, &self.damaged, &owner, &self.copy)?;
+        sync_folder(&self.copy)
     }
 }
 
@@ -80,12 +51,12 @@ impl Change for RepairAof {
     }
 
     fn observe(&self) -> Result<State, Fault> {
-        let sha256 = digest(&self.damaged).map_err(|e| Self::fault(&self.damaged, &e))?;
+        let sha256 = digest(&self.damaged).map_err(|e| fault(&self.damaged, &e))?;
         Ok(serde_json::json!({ "sha256": sha256, "copy": sys::lstat(&self.copy).is_ok() }))
     }
 
     fn apply(&mut self, _before: &State) -> Result<(), Fault> {
-        self.keep().map_err(|e| Self::fault(&self.copy, &e))?;
+        self.keep().map_err(|e| fault(&self.copy, &e))?;
         super::point();
         let argv = [self.tool.as_str(), "--fix", &self.file];
         let output = sys::run_answered(&argv, b"y\n", LIMIT, 64 << 10)
@@ -111,6 +82,6 @@ impl Change for RepairAof {
             // Killed while the copy was made: the file itself is untouched.
             false => std::fs::remove_file(&self.copy),
         };
-        done.and_then(|()| Self::sync_folder(&self.copy)).map_err(|e| Self::fault(&self.copy, &e))
+        done.and_then(|()| sync_folder(&self.copy)).map_err(|e| fault(&self.copy, &e))
     }
 }

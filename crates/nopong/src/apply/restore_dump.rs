@@ -4,15 +4,14 @@
 //! copy of what is still there.
 #![expect(clippy::disallowed_methods, reason = "a writer")]
 
-use super::repair_aof::digest;
-use super::{Change, Fault, State, edit_file};
+use super::data_file::{copy_as, digest, fault, sync_folder};
+use super::{Change, Fault, State};
 use crate::sys;
 use crate::text::shell;
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
 
 /// An exchange.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,10 +27,6 @@ pub struct RestoreDump {
 }
 
 impl RestoreDump {
-    fn fault(path: &str, e: &io::Error) -> Fault {
-        Fault::new(format!("{path}: {}", sys::errno_name(e)))
-    }
-
     /// Where the copy is made, before it takes its place.
     fn fresh(&self) -> String {
         format!("{}.new", self.kept)
@@ -42,28 +37,18 @@ impl RestoreDump {
         format!("{}.later", self.kept)
     }
 
-    fn sync_folder(&self) -> io::Result<()> {
-        Path::new(&self.damaged).parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-    }
-
     fn exchange(&self) -> io::Result<()> {
         let fresh = self.fresh();
         // The folder is the server's: a link there leads where its user likes.
-        let mut from = OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(&self.good)?;
-        let old = sys::lstat(&self.damaged)?;
-        let mut to = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&fresh)?;
-        io::copy(&mut from, &mut to)?;
-        std::os::unix::fs::fchown(&to, Some(old.uid()), Some(old.gid()))?;
-        to.set_permissions(old.permissions())?;
-        edit_file::copy_attributes(Path::new(&self.damaged), Path::new(&fresh))?;
-        to.sync_all()?;
+        let from = OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(&self.good)?;
+        copy_as(from, &self.damaged, &sys::lstat(&self.damaged)?, &fresh)?;
         super::point();
         // A second name, then one rename: at no moment is there no dump, with which a server would start empty.
         std::fs::hard_link(&self.damaged, &self.kept)?;
-        self.sync_folder()?;
+        sync_folder(&self.damaged)?;
         super::point();
         std::fs::rename(&fresh, &self.damaged)?;
-        self.sync_folder()
+        sync_folder(&self.damaged)
     }
 
     fn put_back(&self, before: &State) -> io::Result<()> {
@@ -72,15 +57,15 @@ impl RestoreDump {
             if (now.dev(), now.ino()) == (kept.dev(), kept.ino()) {
                 // Killed between the two names.
                 std::fs::remove_file(&self.kept)?;
-                return self.sync_folder();
+                return sync_folder(&self.damaged);
             }
-            let is_copy = digest(&self.damaged)? == digest(&self.good).unwrap_or_default();
-            if !is_copy && before["sha256"] != digest(&self.damaged)?.as_str() {
+            let now = digest(&self.damaged)?;
+            if before["sha256"] != now.as_str() && now != digest(&self.good).unwrap_or_default() {
                 std::fs::hard_link(&self.damaged, self.later())?;
             }
         }
         std::fs::rename(&self.kept, &self.damaged)?;
-        self.sync_folder()
+        sync_folder(&self.damaged)
     }
 }
 
@@ -98,12 +83,12 @@ impl Change for RestoreDump {
     }
 
     fn observe(&self) -> Result<State, Fault> {
-        let sha256 = digest(&self.damaged).map_err(|e| Self::fault(&self.damaged, &e))?;
+        let sha256 = digest(&self.damaged).map_err(|e| fault(&self.damaged, &e))?;
         Ok(serde_json::json!({ "sha256": sha256, "kept": sys::lstat(&self.kept).is_ok() }))
     }
 
     fn apply(&mut self, _before: &State) -> Result<(), Fault> {
-        self.exchange().map_err(|e| Self::fault(&self.damaged, &e))
+        self.exchange().map_err(|e| fault(&self.damaged, &e))
     }
 
     fn is_ours(&self, now: &State, _before: &State) -> bool {
@@ -111,7 +96,7 @@ impl Change for RestoreDump {
     }
 
     fn restore(&self, before: &State) -> Result<(), Fault> {
-        self.put_back(before).map_err(|e| Self::fault(&self.damaged, &e))
+        self.put_back(before).map_err(|e| fault(&self.damaged, &e))
     }
 
     fn tidy(&self) {

@@ -181,7 +181,7 @@ pub(crate) fn restart(fix: Fix, case: &Case<'_>) -> Fix {
     if let Some((process, manager)) = case.process().and_then(|p| Some((p, managers::of(case, p)?))) {
         return manager.restart(fix, &named(process));
     }
-    let by_hand = case.process().is_some_and(|p| p.unit.as_deref().is_none_or(|u| !u.ends_with(".service")));
+    let by_hand = case.process().is_some_and(Process::is_by_hand);
     match unit_name(case) {
         Some(unit) if !by_hand => fix.run("restart the server", format!("systemctl restart {}", sh(&unit))),
         _ => match case.process() {

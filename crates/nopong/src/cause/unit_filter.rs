@@ -14,8 +14,7 @@ const SOCKET_FILTER: &str = "SOCKET_FILTER";
 /// The unit that Redis runs in, where it keeps that client out.
 pub(crate) fn denying<'a>(case: &Case<'a>, client: IpAddr) -> Option<&'a Unit> {
     let unit = case.unit().filter(|u| u.active == "active")?;
-    case.process()
-        .filter(|p| p.unit.as_deref().is_some_and(|n| n == unit.name || unit.names.iter().any(|o| o == n)))?;
+    case.process().filter(|p| p.unit.as_deref().is_some_and(|name| unit.is_called(name)))?;
     let holds = |name: &str| {
         let list = unit.sandbox.get(name).map_or("", String::as_str);
         list.split_whitespace().any(|net| within(net, client))

@@ -81,12 +81,14 @@ impl Verb for Verdict {
         };
         let live = self.ruleset.is_empty();
         let (rules, mut packet) = if live {
-            (firewall::read(), firewall::Host::read().packet(&asked))
+            let rules = firewall::read();
+            let packet = firewall::Host::read(&rules).packet(&asked);
+            (rules, packet)
         } else {
             let mut packet = Packet::new(asked.src, asked.dst, asked.port);
             packet.hook = asked.hook;
             // Rules that hold at some hours are judged for this one; the verdict says so.
-            packet.now = Some(firewall::now());
+            packet.now = Some(firewall::now(true));
             (self.saved()?, packet)
         };
         if let Some(iface) = &self.iface {

@@ -241,7 +241,7 @@ impl<'a> Case<'a> {
     pub fn unit_around(&self, process: &Process) -> Option<&'a Unit> {
         let name = process.unit.as_deref()?;
         let units = &self.file.server.unit.get()?.units;
-        units.iter().find(|u| u.name == name || u.names.iter().any(|n| n == name))
+        units.iter().find(|u| u.is_called(name))
     }
 
     /// The address the client comes from, or whom `--client` names.

@@ -414,7 +414,24 @@ pub struct Unreadable {
     pub errno: String,
 }
 
+impl Process {
+    /// No service started it. (A session's shell is in a scope.)
+    pub fn is_by_hand(&self) -> bool {
+        self.unit.as_deref().is_none_or(|unit| !unit.ends_with(".service"))
+    }
+}
+
 impl Unit {
+    /// One of its names.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.names.iter().any(|n| n == name)
+    }
+
+    /// A signal ended its last main process.
+    pub fn ended_by_signal(&self) -> bool {
+        matches!(self.exit_kind.as_deref(), Some("killed" | "dumped"))
+    }
+
     /// It was made to run a server like this one: it names one, or the process is its main one. What supervisord, cron or
     /// a shell in a service started is in that service's cgroup, and no restart of the service is a restart of it alone.
     pub fn is_for(&self, process: &Process) -> bool {

@@ -32,10 +32,9 @@ impl Left<'_> {
     /// Every value that a directive may have then: several files may set it, and the worst counts.
     fn values(&self, name: &str) -> Vec<String> {
         let config = self.case.config();
-        let running =
-            config.and_then(|c| c.disagree.iter().find(|(n, ..)| n == name)).map(|(.., running)| running);
+        let running = config.and_then(|c| c.running_otherwise(name));
         let now = self.plan.actions.iter().find_map(|a| match a {
-            Action::ConfigSet(set) if set.directive == name => set.value.as_ref(),
+            Action::ConfigSet(set) if set.directive == name => set.value.as_deref(),
             _ => None,
         });
         // A restart brings the file's; without one the process goes on with what it has.
@@ -46,8 +45,9 @@ impl Left<'_> {
             .filter(|s| {
                 edited.iter().all(|(path, _)| *path != s.file) && (edited.is_empty() || s.line.is_some())
             })
-            .map(|s| &s.value);
-        edited.iter().map(|(_, value)| value).chain(file).chain(process).cloned().collect()
+            .map(|s| s.value.as_str());
+        let edited = edited.iter().map(|(_, value)| value.as_str());
+        edited.chain(file).chain(process).map(str::to_owned).collect()
     }
 
     fn restarts(&self) -> bool {

@@ -31,7 +31,7 @@ impl Judged {
     /// Reads the rules. `uid` owns the listening socket.
     pub(super) fn read(uid: Option<u32>) -> Self {
         let before = firewall::read();
-        Self { host: Host::read(), uid, now: before.clone(), before }
+        Self { host: Host::read(&before), uid, now: before.clone(), before }
     }
 
     /// Puts a planned rule where its tool will put it. An error where that place is not in the rules as read.

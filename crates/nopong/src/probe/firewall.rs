@@ -111,7 +111,7 @@ fn look_since(
     trace: bool,
 ) -> Result<Firewall, Why> {
     let rules = &read();
-    let host = Host::read();
+    let host = Host::read(rules);
     if rules.read.is_empty()
         && let Some((_, why)) = rules.unread.first()
     {

@@ -2,10 +2,9 @@
 //!
 //! Programs attached as tcx (Linux 6.6) are listed by bpf(2) alone, and are not seen here.
 
-use super::netfilter::{attributes, text};
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
-use nix::sys::socket::{setsockopt, sockopt::ReceiveTimeout};
-use nix::sys::time::TimeVal;
+use super::netfilter::{BUFFER, DONE, ERROR, HEADER, REQUEST_DUMP, attributes, messages, open, text};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use std::time::Duration;
 
 /// Messages, in the order linux/rtnetlink.h has them.
 const GET_LINK: u16 = 18;
@@ -14,12 +13,7 @@ const GET_QDISC: u16 = 38;
 const NEW_QDISC: u16 = 36;
 const GET_FILTER: u16 = 46;
 const NEW_FILTER: u16 = 44;
-/// NLM_F_REQUEST | NLM_F_DUMP, NLMSG_ERROR, NLMSG_DONE (linux/netlink.h).
-const REQUEST_DUMP: u16 = 0x301;
-const ERROR: u16 = 2;
-const DONE: u16 = 3;
-/// struct nlmsghdr; struct ifinfomsg; struct tcmsg.
-const HEADER: usize = 16;
+/// struct ifinfomsg; struct tcmsg.
 const LINK: usize = 16;
 const TC: usize = 20;
 /// IFLA_IFNAME, IFLA_XDP; within the last IFLA_XDP_ATTACHED, IFLA_XDP_PROG_ID (linux/if_link.h).
@@ -33,12 +27,12 @@ const OPTIONS: u16 = 2;
 /// TC_H_CLSACT with TC_H_MIN_INGRESS, with TC_H_MIN_EGRESS (linux/pkt_sched.h).
 const INGRESS: u32 = 0xffff_fff2;
 const EGRESS: u32 = 0xffff_fff3;
-/// The kernel fills at most 32 KiB per read of a dump (NLMSG_GOODSIZE).
-const BUFFER: usize = 64 << 10;
 /// Reads of one dump; a host has some hundred interfaces.
 const READS: usize = 256;
 /// Interfaces whose filters are asked for.
 const DEVICES: usize = 64;
+/// Limit of one read.
+const READ: Duration = Duration::from_millis(500);
 
 /// Something on an interface that may drop packets and that no listing of rules shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,13 +102,12 @@ fn request(kind: u16, header: &[u8]) -> Vec<u8> {
 
 /// Every message of that kind; ends at an error as at the end.
 fn dump(request: &[u8], kind: u16, mut each: impl FnMut(&[u8])) {
-    let Ok(mut socket) = Socket::new(NETLINK_ROUTE) else { return };
-    let ready = socket.bind_auto().is_ok()
-        && socket.connect(&SocketAddr::new(0, 0)).is_ok()
-        && setsockopt(&socket, ReceiveTimeout, &TimeVal::new(0, 500_000)).is_ok()
-        && socket.send(request, 0).is_ok();
+    let Ok(socket) = open(NETLINK_ROUTE, READ) else { return };
+    if socket.send(request, 0).is_err() {
+        return;
+    }
     let mut buffer = vec![0; BUFFER];
-    for _ in 0..if ready { READS } else { 0 } {
+    for _ in 0..READS {
         let Ok(size) = socket.recv(&mut &mut buffer[..], 0) else { return };
         if !each_message(buffer.get(..size).unwrap_or_default(), kind, &mut each) {
             return;
@@ -123,17 +116,15 @@ fn dump(request: &[u8], kind: u16, mut each: impl FnMut(&[u8])) {
 }
 
 /// False where the dump ends.
-fn each_message(mut rest: &[u8], kind: u16, each: &mut impl FnMut(&[u8])) -> bool {
+fn each_message(bytes: &[u8], kind: u16, each: &mut impl FnMut(&[u8])) -> bool {
     let mut any = false;
-    while let Some(length) = rest.first_chunk::<4>().map(|l| u32::from_ne_bytes(*l) as usize) {
-        let Some(message) = rest.get(..length).filter(|m| m.len() >= HEADER) else { return false };
+    for message in messages(bytes) {
         any = true;
-        match u16::from_ne_bytes([message[4], message[5]]) {
+        match message.kind {
             DONE | ERROR => return false,
-            k if k == kind => each(&message[HEADER..]),
+            k if k == kind => each(message.body),
             _ => {}
         }
-        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     any
 }
@@ -176,15 +167,7 @@ fn filter(body: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::{NEW_FILTER, each_message, filter, link, look, tc};
-
-    fn attribute(kind: u16, content: &[u8]) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        bytes.extend(u16::try_from(content.len() + 4).expect("short").to_ne_bytes());
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend(content);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
+    use crate::sys::netfilter::tests::attribute;
 
     #[test]
     fn an_interface_with_a_program() {

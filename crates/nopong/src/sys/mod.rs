@@ -285,6 +285,9 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
+/// The socket of D-Bus's system bus (D-Bus specification, "Well-known Message Bus Instances").
+pub const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
+
 /// Seconds since 1970.
 pub fn unix_time() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())

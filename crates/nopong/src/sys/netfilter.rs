@@ -15,9 +15,9 @@ const GET_TABLE: u16 = NFTABLES | 1;
 const NEW_CHAIN: u16 = NFTABLES | 3;
 const GET_CHAIN: u16 = NFTABLES | 4;
 /// NLM_F_REQUEST | NLM_F_DUMP, NLMSG_ERROR, NLMSG_DONE (linux/netlink.h).
-const REQUEST_DUMP: u16 = 0x301;
+pub(super) const REQUEST_DUMP: u16 = 0x301;
 pub(super) const ERROR: u16 = 2;
-const DONE: u16 = 3;
+pub(super) const DONE: u16 = 3;
 /// NFTA_TABLE_NAME, NFTA_TABLE_FLAGS; NFT_TABLE_F_DORMANT.
 const TABLE_NAME: u16 = 1;
 const TABLE_FLAGS: u16 = 2;
@@ -30,7 +30,7 @@ const HOOK_DEV: u16 = 3;
 const HOOK_DEVS: u16 = 4;
 const DEVICE_NAME: u16 = 1;
 /// Header of a message, and what nfnetlink puts behind it (struct nlmsghdr, struct nfgenmsg).
-const HEADER: usize = 16;
+pub(super) const HEADER: usize = 16;
 const GENERIC: usize = 4;
 /// The kernel fills at most 32 KiB per read of a dump (NLMSG_GOODSIZE).
 pub(super) const BUFFER: usize = 64 << 10;
@@ -105,7 +105,12 @@ pub(super) fn number(bytes: &[u8]) -> u32 {
 
 /// A socket for nftables whose reads end after the time.
 pub(super) fn socket(limit: Duration) -> Result<Socket, Why> {
-    let mut socket = Socket::new(NETLINK_NETFILTER).map_err(|e| failed(&e))?;
+    open(NETLINK_NETFILTER, limit)
+}
+
+/// A socket for that part of the kernel whose reads end after the time.
+pub(super) fn open(protocol: isize, limit: Duration) -> Result<Socket, Why> {
+    let mut socket = Socket::new(protocol).map_err(|e| failed(&e))?;
     socket.bind_auto().map_err(|e| failed(&e))?;
     socket.connect(&SocketAddr::new(0, 0)).map_err(|e| failed(&e))?;
     set_limit(&socket, limit)?;
@@ -233,7 +238,7 @@ fn refused<T>(error: Option<&std::io::Error>) -> Result<Vec<T>, Why> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::{attributes, messages, table};
     use crate::evidence::Why;
 
@@ -258,16 +263,18 @@ mod tests {
         assert_eq!(seen, [super::Table { family: "ip", name: "fw".to_owned(), dormant: true }]);
     }
 
+    /// An attribute as the kernel writes it.
+    pub(in crate::sys) fn attribute(kind: u16, content: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend(u16::try_from(content.len() + 4).expect("short").to_ne_bytes());
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(content);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
     #[test]
     fn a_chain_with_its_devices() {
-        let attribute = |kind: u16, content: &[u8]| {
-            let mut bytes = Vec::new();
-            bytes.extend(u16::try_from(content.len() + 4).expect("short").to_ne_bytes());
-            bytes.extend(kind.to_ne_bytes());
-            bytes.extend(content);
-            bytes.resize(bytes.len().next_multiple_of(4), 0);
-            bytes
-        };
         let devices = [attribute(1, b"eth0\0"), attribute(1, b"eth1\0")].concat();
         let hook = [attribute(1, &[0; 4]), attribute(4 | 0x8000, &devices)].concat();
         let body =

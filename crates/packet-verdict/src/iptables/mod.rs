@@ -261,6 +261,7 @@ impl Reader {
             tables: self.tables,
             ipsets: HashMap::new(),
             changed_ipsets: self.changed,
+            may_ask_time: false,
         })
     }
 }

@@ -43,7 +43,9 @@ pub(crate) fn read(text: &str) -> Result<Ruleset, Trouble> {
         })?;
         builder.object(&json, line, column).map_err(|says| Trouble { line, column, says })?;
     }
-    Ok(builder.finish())
+    let mut ruleset = builder.finish();
+    ruleset.may_ask_time = ["\"hour\"", "\"time\""].iter().any(|word| text.contains(word));
+    Ok(ruleset)
 }
 
 /// The objects of the listing, unread.
@@ -282,6 +284,7 @@ impl Builder {
             tables: self.tables,
             ipsets: HashMap::new(),
             changed_ipsets: Vec::new(),
+            may_ask_time: false,
         }
     }
 }

@@ -7,8 +7,6 @@ use std::time::Duration;
 use zbus::blocking::{Connection, connection::Builder};
 use zbus::zvariant::{DynamicType, OwnedObjectPath, Type};
 
-/// The system bus.
-const SOCKET: &str = "/run/dbus/system_bus_socket";
 /// firewalld's name, and what its interfaces' names begin with (firewalld.dbus(5)).
 const NAME: &str = "org.fedoraproject.FirewallD1";
 const PATH: &str = "/org/fedoraproject/FirewallD1";
@@ -30,7 +28,7 @@ pub(super) enum Zone {
 impl Bus {
     /// None where firewalld does not answer there: then firewall-cmd is asked, and its word is the answer.
     pub(super) fn connect() -> Option<Self> {
-        let stream = UnixStream::connect(SOCKET).ok()?;
+        let stream = UnixStream::connect(crate::sys::SYSTEM_BUS).ok()?;
         let bus = Self(Builder::async_io_unix_stream(stream).method_timeout(LIMIT).build().ok()?);
         bus.default_zone().is_ok().then_some(bus)
     }

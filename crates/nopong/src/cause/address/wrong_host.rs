@@ -67,8 +67,7 @@ fn another_machine(case: &Case<'_>) -> Option<Vec<Reason>> {
 /// A server of this machine that runs in another network namespace than the one dialled in. Containers and units with
 /// a network of their own have causes that know more of them.
 fn apart<'a>(case: &Case<'a>) -> Option<&'a Process> {
-    let by_hand =
-        |p: &&Process| p.container.is_none() && p.unit.as_deref().is_none_or(|u| !u.ends_with(".service"));
+    let by_hand = |p: &&Process| p.container.is_none() && p.is_by_hand();
     case.servers().into_iter().filter(by_hand).find(|p| p.same_netns == Some(false))
 }
 

@@ -138,19 +138,18 @@ impl Cause for ConfigNotApplied {
         let own_file = config.found_by != USUAL_PLACE;
         let now = case.client.standing.get().map(|s| s.at);
         let started = now.zip(process.age_s).map(|(now, age)| now.saturating_sub(age));
-        let edited =
-            config.modified_at.zip(started).filter(|(edited, start)| *edited > start + SAME_MOMENT_S);
+        let times = config.modified_at.zip(started);
+        let edited = times.filter(|(edited, started)| *edited > started + SAME_MOMENT_S);
+        let file = config.file.as_deref().unwrap_or("its file");
         if config.hides_arguments() && edited.is_none() {
-            let file = config.file.as_deref().unwrap_or("its file");
             let says = format!(
                 "{file} was not changed since {} started: an argument or CONFIG SET is stronger",
                 named(process)
             );
             return vec![Reason::against("process", says)];
         }
-        match config.modified_at.zip(started) {
-            Some((edited, started)) if edited > started + SAME_MOMENT_S => {
-                let file = config.file.as_deref().unwrap_or("its file");
+        match edited {
+            Some((edited, started)) => {
                 let says = format!(
                     "{file} was changed {} after {} started",
                     crate::text::span(edited - started),
@@ -162,15 +161,15 @@ impl Cause for ConfigNotApplied {
                     Reason::strong("process", says)
                 });
             }
-            _ if case.symptom == Symptom::Refused && own_file => {}
+            None if case.symptom == Symptom::Refused && own_file => {}
             // The server is younger than the file: something else made it so.
-            Some(_) if reasons.is_empty() => {
+            None if times.is_some() && reasons.is_empty() => {
                 return vec![Reason::against(
                     "process",
                     format!("{} is younger than its file", named(process)),
                 )];
             }
-            _ => {}
+            None => {}
         }
         // What a server listens on is what it runs with: no start on this file gives these sockets.
         reasons.push(if case.symptom == Symptom::Refused && own_file {

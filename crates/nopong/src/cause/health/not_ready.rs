@@ -100,12 +100,12 @@ mod tests {
     #[test]
     fn how_the_run_before_ended_is_history() {
         use crate::evidence::server::DeathKind;
-        let file = crate::cause::testing::died(DeathKind::OrderlyStop, "User requested shutdown...");
-        let file = crate::cause::testing::edit_unit(file, |unit| {
+        let file = died(DeathKind::OrderlyStop, "User requested shutdown...");
+        let file = edit_unit(file, |unit| {
             (unit.active, unit.sub) = ("activating".to_owned(), "start-pre".to_owned());
             unit.result = "success".to_owned();
         });
-        assert_eq!(crate::cause::testing::first(&file).map(|f| f.0), Some("not-ready"));
+        assert_eq!(first(&file).map(|f| f.0), Some("not-ready"));
     }
 
     #[test]

@@ -40,7 +40,7 @@ fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
         return vec![Reason::confirms("binary", sentence(binary))];
     }
     let Some(unit) = down.unit else { return Vec::new() };
-    let signal = matches!(unit.exit_kind.as_deref(), Some("killed" | "dumped"));
+    let signal = unit.ended_by_signal();
     match unit.exit_status {
         // SIGILL: signal(7).
         Some(4) if signal => {

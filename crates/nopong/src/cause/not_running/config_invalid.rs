@@ -48,8 +48,8 @@ fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
     if !shared::failed(down.unit) {
         return Vec::new();
     }
-    if let Some(says) = down.unit.and_then(|u| u.helper_failed.as_ref()) {
-        return vec![Reason::confirms("unit", says.clone())];
+    if let Some(says) = shared::helper_failed(down.unit) {
+        return vec![Reason::confirms("unit", says)];
     }
     let unreadable = case.config().and_then(|c| c.unreadable.as_ref()).filter(|u| u.errno == "ENOENT");
     if let Some(file) = unreadable {

@@ -30,7 +30,7 @@ fn fault_signal(number: i32) -> Option<&'static str> {
 }
 
 fn by_signal(unit: &Unit) -> Option<i32> {
-    matches!(unit.exit_kind.as_deref(), Some("killed" | "dumped")).then_some(unit.exit_status).flatten()
+    unit.ended_by_signal().then_some(unit.exit_status).flatten()
 }
 
 fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {

@@ -114,7 +114,7 @@ fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
         return reasons;
     }
     let says = format!("{} failed ({}): it was not stopped by somebody", unit.name, unit.result);
-    let signal = matches!(unit.exit_kind.as_deref(), Some("killed" | "dumped"));
+    let signal = unit.ended_by_signal();
     vec![if case.server.log.get().is_some() && !signal {
         Reason::weak("unit", says)
     } else {

@@ -367,8 +367,7 @@ impl Down<'_> {
         let says = format!("{}: {}", death.source, death.text);
         let failed = self.unit.is_none_or(|u| u.active != "inactive" || u.result != "success");
         // All containers share the kernel's log: a unit that a signal ended tells that the crash was this server's.
-        let by_signal = |u: &Unit| matches!(u.exit_kind.as_deref(), Some("killed" | "dumped"));
-        if death.source == KERNEL_LOG && !self.unit.is_some_and(by_signal) {
+        if death.source == KERNEL_LOG && !self.unit.is_some_and(Unit::ended_by_signal) {
             return Reason::strong("log", says);
         }
         match (self.fit, death.kind) {

@@ -1,9 +1,9 @@
 //! What of this host a verdict may hang on: its addresses and routes, read once for a look.
 
-use super::{Asked, moment};
+use super::{Asked, Rules, moment};
 use crate::sys;
 use crate::sys::route::Query;
-use packet_verdict::{Address, Clock, Hook, Packet, Route};
+use packet_verdict::{Address, Clock, Hook, Packet, Route, Ruleset};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Addresses and routes of the network namespace that was read.
@@ -17,12 +17,13 @@ pub struct Host {
 }
 
 impl Host {
-    /// Reads them, in the calling thread's namespace.
-    pub fn read() -> Self {
+    /// Reads them, in the calling thread's namespace. Where this host's clock stands costs a process in most time zones:
+    /// that is asked only for rules that may ask for it.
+    pub fn read(rules: &Rules) -> Self {
         Self {
             own: sys::net::own_addresses(),
             routes: routes(),
-            now: Some(moment::now()),
+            now: Some(moment::now(rules.read.iter().any(Ruleset::may_ask_time))),
             queues: moment::queues(),
             neighbours: moment::neighbours(),
         }

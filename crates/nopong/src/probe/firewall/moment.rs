@@ -8,9 +8,10 @@ use std::time::Duration;
 /// Limit of `date`.
 const LIMIT: Duration = Duration::from_millis(500);
 
-/// The time, in UTC and as this host shows it.
-pub fn now() -> Clock {
-    Clock { unix: i64::try_from(sys::unix_time()).unwrap_or(0), ahead: ahead() }
+/// The time, in UTC and, with `local`, as this host shows it.
+pub fn now(local: bool) -> Clock {
+    let ahead = if local { ahead() } else { None };
+    Clock { unix: i64::try_from(sys::unix_time()).unwrap_or(0), ahead }
 }
 
 /// How far this host's time is ahead of UTC: nft shows hours in it.

@@ -120,8 +120,7 @@ fn instances<'a>(known: &Known<'a>) -> Vec<Instance<'a>> {
     let mut found: Vec<Instance<'a>> = Vec::new();
     for process in known.processes.iter().filter(|p| p.state != 'Z') {
         let unit = units.iter().find(|u| {
-            u.main_pid == process.pid
-                || process.unit.as_ref().is_some_and(|n| u.names.contains(n) || &u.name == n)
+            u.main_pid == process.pid || process.unit.as_deref().is_some_and(|name| u.is_called(name))
         });
         // What a supervisor's service is started with says nothing of the servers that it starts.
         let unit = unit.filter(|u| u.is_for(process));

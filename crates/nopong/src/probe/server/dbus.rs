@@ -11,8 +11,6 @@ use std::time::Duration;
 use zbus::blocking::{Connection, connection::Builder};
 use zbus::zvariant::{DynamicType, OwnedObjectPath, OwnedValue, Value};
 
-/// The system bus.
-const BUS: &str = "/run/dbus/system_bus_socket";
 /// Limit of one call.
 const CALL: Duration = Duration::from_millis(500);
 /// The manager.
@@ -35,11 +33,11 @@ impl Systemd {
         if sys::stat("/run/systemd/system").is_err() {
             return Err(Why::Missing { what: "systemd (/run/systemd/system)".to_owned() });
         }
-        let stream = UnixStream::connect(BUS).map_err(|e| sys::why(BUS, &e))?;
+        let stream = UnixStream::connect(sys::SYSTEM_BUS).map_err(|e| sys::why(sys::SYSTEM_BUS, &e))?;
         let connection = Builder::async_io_unix_stream(stream)
             .method_timeout(CALL)
             .build()
-            .map_err(|e| failed(BUS, &e))?;
+            .map_err(|e| failed(sys::SYSTEM_BUS, &e))?;
         Ok(Self { connection })
     }
 
