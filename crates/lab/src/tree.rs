@@ -21,7 +21,7 @@ const FINISH: &str = r"
 export DEBIAN_FRONTEND=noninteractive
 apt-get -y -q -f install && dpkg --configure -a
 for unit in firewalld haproxy memcached nginx redis-sentinel redis-server valkey-server valkey-sentinel \
-    ssh stunnel.target ufw e2scrub_reap console-getty; do
+    ssh stunnel.target supervisor runit ufw e2scrub_reap console-getty; do
   systemctl -q disable $unit 2>/dev/null
 done
 rm -f /etc/systemd/system/timers.target.wants/* /etc/systemd/system/getty.target.wants/*
@@ -44,7 +44,7 @@ pub struct Recipe {
 }
 
 pub const RECIPES: &[Recipe] = &[
-    Recipe { name: "bookworm", suite: "bookworm", extra: "", after: "" },
+    Recipe { name: "bookworm", suite: "bookworm", extra: ",supervisor,runit", after: "" },
     Recipe {
         name: "trixie",
         suite: "trixie",

@@ -16,6 +16,7 @@ mod repair_aof;
 mod restart;
 mod restore_dump;
 mod rules;
+mod supervised;
 mod timer;
 mod unit_state;
 
@@ -31,6 +32,7 @@ pub use repair_aof::RepairAof;
 pub use restart::{Restart, When};
 pub use restore_dump::RestoreDump;
 pub use rules::{Firewalld, Iptables, Nft, Ufw, firewalld_zone};
+pub use supervised::{Supervised, SupervisedVerb};
 pub use timer::{Timer, end_owner};
 pub use unit_state::UnitState;
 
@@ -157,6 +159,8 @@ actions! {
     DropIn,
     /// A container, started or let go on.
     Container,
+    /// A program of another service manager.
+    Supervised,
 }
 
 impl Action {
@@ -174,6 +178,7 @@ impl Action {
         match self {
             Self::Restart(c) => c.stops_at_undo(before),
             Self::Container(c) => c.gate.as_ref().filter(|_| before["status"] == "down"),
+            Self::Supervised(c) => c.stops_at_undo(before),
             Self::UnitState(c) => c.gate.as_ref().filter(|_| c.start && before["runs"] == false),
             _ => None,
         }

@@ -2,6 +2,7 @@
 
 use super::Fix;
 use crate::diagnosis::Case;
+use crate::evidence::managed::{Managed, Manager as Kind, Standing};
 use crate::evidence::server::Process;
 
 /// What a unit's name begins with, and the manager's own command, with NAME for the program's name there.
@@ -21,25 +22,58 @@ const KNOWN: &[(&str, &str)] = &[
 pub(crate) struct Manager {
     /// Its unit.
     pub(crate) unit: String,
-    command: Option<&'static str>,
+    command: Option<String>,
 }
 
 /// Who started this server, where it was no unit of its own.
 pub(crate) fn of(case: &Case<'_>, process: &Process) -> Option<Manager> {
     let unit = case.unit_around(process).filter(|u| !u.is_for(process))?;
-    let command = KNOWN.iter().find(|(name, _)| unit.name.starts_with(name)).map(|(_, command)| *command);
+    let own = program(case, process).map(|m| m.manager.command("restart", &m.name));
+    let usual = || KNOWN.iter().find(|(name, _)| unit.name.starts_with(name)).map(|(_, c)| (*c).to_owned());
+    let command = own.or_else(usual);
     Some(Manager { unit: crate::text::shown_str(&unit.name, 100), command })
+}
+
+/// The manager's own program that this process is.
+pub(crate) fn program<'a>(case: &Case<'a>, process: &Process) -> Option<&'a Managed> {
+    let programs = &case.file.server.managed.get()?.programs;
+    programs.iter().find(|m| m.pid == Some(process.pid))
+}
+
+/// Adds the start of a program through its manager. What systemd knows, says nothing of it.
+pub(crate) fn start(mut fix: Fix, managed: &Managed) -> Fix {
+    let (manager, name) = (managed.manager, &managed.name);
+    fix.steps.retain(|s| {
+        s.command.as_ref().is_none_or(|c| !c.starts_with("systemctl ") && !c.starts_with("journalctl -u"))
+    });
+    let fix = match (managed.standing, manager) {
+        (Standing::GivenUp, Kind::Supervisord) => {
+            fix.run("what it said at its last start", manager.command("tail", name))
+        }
+        (Standing::Unlisted, Kind::Supervisord) => {
+            return fix.run(
+                "let it read its files anew, which starts the program",
+                format!(
+                    "supervisorctl update {}",
+                    crate::text::shell(name.split(':').next().unwrap_or(name))
+                ),
+            );
+        }
+        (Standing::Unmanaged, _) => fix.step(format!("start {} first", manager.name())),
+        _ => fix,
+    };
+    fix.run("start the server", manager.command("start", name))
 }
 
 impl Manager {
     /// The command, or words where the manager is not known.
     pub(crate) fn command(&self) -> String {
-        self.command.map_or_else(|| format!("see what {} starts", self.unit), str::to_owned)
+        self.command.clone().unwrap_or_else(|| format!("see what {} starts", self.unit))
     }
 
     /// Adds the restart to a fix. A restart of the unit would take down all that it looks after.
     pub(crate) fn restart(&self, fix: Fix, server: &str) -> Fix {
-        match self.command {
+        match &self.command {
             Some(command) => {
                 fix.run(format!("restart {server} through {}, which started it", self.unit), command)
             }

@@ -2,6 +2,7 @@
 
 use super::{Stage, ends};
 use crate::evidence::client::{Dial, DialOutcome, IdleEnd, Reply, Speaks, Talk, Tls, UnixPath};
+use crate::evidence::managed::{Managed, Standing};
 use crate::evidence::server::{Config, Listener, Process, Unit, UnixListener};
 use crate::evidence::{CaseFile, Says};
 use std::net::{IpAddr, SocketAddr};
@@ -201,6 +202,7 @@ impl<'a> Case<'a> {
         configs
             .iter()
             .find(|c| pid.is_some() && c.pid == pid)
+            .or_else(|| self.managed().and_then(|m| self.config_of(m)))
             .or_else(|| configs.iter().find(|c| c.pid.is_none() && unit.is_some_and(|u| starts(u, c))))
             .or_else(|| self.stopped_config())
             // Another unit's file says nothing of this one.
@@ -220,6 +222,9 @@ impl<'a> Case<'a> {
         if let Some((process, unit)) = self.process().and_then(|p| Some((p, self.unit_around(p)?))) {
             return unit.is_for(process).then_some(unit);
         }
+        if self.managed().is_some() {
+            return None;
+        }
         // A Sentinel is meant only by its own port (sentinel.c, REDIS_SENTINEL_PORT).
         let sentinel = self.file.ask.port == 26379;
         let configs = self.file.server.config.get().map_or(&[][..], Vec::as_slice);
@@ -235,6 +240,45 @@ impl<'a> Case<'a> {
                 std::cmp::Reverse(u.stopped_at),
             )
         })
+    }
+
+    /// The program of another service manager that would serve the target, and no process does.
+    pub fn managed_for(&self) -> Option<&'a Managed> {
+        let programs = &self.file.server.managed.get()?.programs;
+        if self.process().is_some() {
+            return None;
+        }
+        let sentinel = self.file.ask.port == 26379;
+        let meant =
+            |m: &&Managed| m.is_sentinel() == sentinel && self.config_of(m).is_some_and(|c| self.claims(c));
+        let first = |m: &&Managed| (m.standing == Standing::Unmanaged, !m.autostart);
+        programs.iter().filter(meant).min_by_key(first)
+    }
+
+    /// The same where no unit is meant instead: one that is enabled, failed or under way for the same port.
+    pub fn managed(&self) -> Option<&'a Managed> {
+        self.managed_for().filter(|m| self.unit_beside(m).is_none())
+    }
+
+    /// The unit that may be meant as well as a manager's program.
+    pub fn unit_beside(&self, managed: &Managed) -> Option<&'a Unit> {
+        let units = &self.file.server.unit.get()?.units;
+        let configs = self.file.server.config.get().map_or(&[][..], Vec::as_slice);
+        // One that was stopped and disabled has given way; where the manager does not run it may have been the other way.
+        let likely = |u: &Unit| {
+            let (quiet, disabled, untouched, _) = u.merit();
+            !quiet || !disabled || (managed.standing == Standing::Unmanaged && !untouched)
+        };
+        let other = |u: &Unit| {
+            let config = configs.iter().find(|c| c.pid.is_none() && !c.settings.is_empty() && starts(u, c));
+            config.is_some_and(|c| !self.claims(c))
+        };
+        units.iter().find(|u| u.load_state == "loaded" && u.active != "active" && likely(u) && !other(u))
+    }
+
+    fn config_of(&self, managed: &Managed) -> Option<&'a Config> {
+        let configs = self.file.server.config.get()?;
+        configs.iter().find(|c| c.pid.is_none() && c.managed.as_ref() == Some(&managed.name))
     }
 
     /// The unit in whose cgroup a process is, its own or another service's that started it.

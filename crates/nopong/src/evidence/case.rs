@@ -1,7 +1,7 @@
 //! The case file: everything one diagnosis is made from, and what is saved in a bundle.
 
 use super::containers::{Container, Containers};
-use super::{Says, Seen, Why, client, cloud, ends, kube, server};
+use super::{Says, Seen, Why, client, cloud, ends, kube, managed, server};
 use serde::{Deserialize, Serialize};
 
 /// Version of the bundle format. Older versions load for ever.
@@ -110,6 +110,8 @@ pub struct Server {
     pub process: Seen<Vec<server::Process>>,
     /// systemd units.
     pub unit: Seen<server::Units>,
+    /// Programs of other service managers.
+    pub managed: Seen<managed::Managers>,
     /// Programs on disk.
     pub binary: Seen<Vec<server::Binary>>,
     /// Journal and the server's own log.
@@ -301,6 +303,7 @@ facts! {
     server listener "listener" "listening sockets";
     server process "process" "Redis processes";
     server unit "unit" "systemd units";
+    server managed "managed" "programs of other service managers";
     server binary "binary" "installed servers";
     server log "log" "the server's logs";
     server oom "oom" "kernel OOM kills";

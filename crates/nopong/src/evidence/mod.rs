@@ -11,6 +11,7 @@ pub mod containers;
 pub mod ends;
 mod firewall;
 pub mod kube;
+pub mod managed;
 pub mod redact;
 mod says;
 mod scrub;

@@ -403,6 +403,9 @@ pub struct Config {
     /// The unit that starts it.
     #[serde(default)]
     pub unit: Option<String>,
+    /// The program of another service manager that starts it.
+    #[serde(default)]
+    pub managed: Option<String>,
 }
 
 /// A file that could not be read.

@@ -100,7 +100,9 @@ pub(super) fn is_open_now(case: &Case<'_>) -> bool {
 
 /// Refuses a plan that starts, restarts or opens a server so that the world gets in without a word; says it of a network.
 pub(super) fn check(case: &Case<'_>, edited: &Edited, plan: &mut Plan) -> Result<(), NoPlan> {
-    let touches = |a: &Action| matches!(a, Action::Restart(_) | Action::UnitState(_) | Action::ConfigSet(_));
+    let touches = |a: &Action| {
+        matches!(a, Action::Restart(_) | Action::UnitState(_) | Action::Supervised(_) | Action::ConfigSet(_))
+    };
     if !plan.actions.iter().any(touches) && edited.is_empty() {
         return Ok(());
     }

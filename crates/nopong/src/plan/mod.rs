@@ -9,6 +9,7 @@ mod dump;
 mod exposure;
 mod guard;
 mod judged;
+mod managed;
 mod persist;
 mod repair;
 mod rules;
@@ -187,6 +188,8 @@ struct Draft<'a> {
     rules: Vec<Action>,
     /// The unit has to be started.
     start: Option<crate::apply::UnitState>,
+    /// A program of another service manager has to be started.
+    managed: Option<crate::apply::Supervised>,
     /// The unit has to be restarted, because the running server does not take the setting.
     restart: bool,
     plan: Plan,
@@ -238,6 +241,7 @@ pub fn plan(case: &Case<'_>, diagnosis: &Diagnosis, wish: &Wish) -> Result<Plan,
         running: Vec::new(),
         rules: Vec::new(),
         start: None,
+        managed: None,
         restart: false,
         plan: Plan {
             cause: finding.cause.meta().id.to_owned(),
@@ -327,24 +331,32 @@ fn finish(mut draft: Draft<'_>) -> Result<Plan, NoPlan> {
     let runs = draft.case.process().is_some();
     if draft.restart {
         let gate = guard::restart(draft.case, draft.wish)?;
+        let through = managed::restart(draft.case, gate.as_ref()).filter(|_| unit.is_none());
+        if let Some(says) = managed::short_stop(draft.case).filter(|_| through.is_some() && !draft.wish.force)
+        {
+            return Err(NoPlan::Refused(format!("no restart now: {says}; `--force` restarts all the same")));
+        }
         let unit = unit.clone().ok_or_else(|| {
             let manager = draft.case.process().and_then(|p| crate::cause::managers::of(draft.case, p));
             NoPlan::Refused(manager.map_or_else(
                 || "the server runs outside any unit: restart it by hand".to_owned(),
                 |m| format!("the server was started by {}, which restarts it: {}", m.unit, m.command()),
             ))
-        })?;
-        plan.actions.push(Action::Restart(crate::apply::Restart {
-            unit: unit.clone(),
-            when: crate::apply::When::AfterUndo,
-            gate: gate.clone(),
-        }));
+        });
+        let (undone, now) = match through {
+            Some(both) => both,
+            None => {
+                let unit = unit?;
+                let restart = |when| {
+                    let (unit, gate) = (unit.clone(), gate.clone());
+                    Action::Restart(crate::apply::Restart { unit, when, gate })
+                };
+                (restart(crate::apply::When::AfterUndo), restart(crate::apply::When::Now))
+            }
+        };
+        plan.actions.push(undone);
         plan.actions.extend(edits);
-        plan.actions.push(Action::Restart(crate::apply::Restart {
-            unit,
-            when: crate::apply::When::Now,
-            gate,
-        }));
+        plan.actions.push(now);
         plan.noticed_by.push("clients: the server restarts".to_owned());
     } else {
         plan.actions.extend(edits);
@@ -354,6 +366,10 @@ fn finish(mut draft: Draft<'_>) -> Result<Plan, NoPlan> {
         plan.noticed_by.push("clients: the server starts".to_owned());
         plan.actions.push(Action::UnitState(start));
     }
+    if let Some(start) = draft.managed {
+        plan.noticed_by.push("clients: the server starts".to_owned());
+        plan.actions.push(Action::Supervised(start));
+    }
     exposure::check(draft.case, &edited, &mut plan)?;
     plan.advice.extend(undo_needs(draft.case, &plan));
     plan.guarded = !draft.rules.is_empty() || (changes_files && runs);
@@ -361,7 +377,9 @@ fn finish(mut draft: Draft<'_>) -> Result<Plan, NoPlan> {
     if plan.actions.is_empty() {
         return Err(NoPlan::Advice(None));
     }
-    if plan.risk != Some(Risk::Safe) || plan.actions.iter().any(|a| !matches!(a, Action::UnitState(_))) {
+    if plan.risk != Some(Risk::Safe)
+        || plan.actions.iter().any(|a| !matches!(a, Action::UnitState(_) | Action::Supervised(_)))
+    {
         plan.risk = Some(Risk::Ask);
     }
     Ok(plan)

@@ -1,6 +1,6 @@
 //! Start the service: the canonical unit, enabled at boot, its mask and its start limit removed.
 
-use super::{Draft, NoPlan, guard};
+use super::{Draft, NoPlan, guard, managed};
 use crate::apply::{Action, UnitState};
 use crate::sys;
 
@@ -9,6 +9,9 @@ const ADMIN: &str = "/etc/systemd/system";
 
 /// Plans the start of the target's unit.
 pub(super) fn start(draft: &mut Draft<'_>, masked: bool) -> Result<(), NoPlan> {
+    if let Some(managed) = managed::start(draft) {
+        return managed;
+    }
     let unit = draft
         .case
         .unit()
@@ -83,6 +86,11 @@ pub(super) fn port_is_free(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
 
 /// After the reason of a failed start is gone: start it, without touching whether it is enabled.
 pub(super) fn again(draft: &mut Draft<'_>) {
+    match managed::start(draft) {
+        Some(Ok(())) => return,
+        Some(Err(NoPlan::Refused(says) | NoPlan::Nothing(says))) => return draft.plan.advice.push(says),
+        Some(Err(NoPlan::Advice(_))) | None => {}
+    }
     if let Some(unit) = draft.case.unit().filter(|_| draft.case.process().is_none()) {
         if unit.file_state.as_deref() == Some("disabled") {
             let says = format!("{} is not enabled: down after the next boot (systemctl enable)", unit.name);

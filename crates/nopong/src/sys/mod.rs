@@ -6,6 +6,7 @@
 pub mod below;
 pub mod conf;
 pub mod local_http;
+pub mod managers;
 pub mod names;
 pub mod namespaces;
 pub mod net;

@@ -46,7 +46,7 @@ fn lacks(case: &Case<'_>) -> Option<String> {
 }
 
 fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
-    match lacks(case).filter(|_| shared::failed(down.unit)) {
+    match lacks(case).filter(|_| down.failed()) {
         Some(says) => vec![Reason::strong("address", says)],
         None if case.server.address.get().is_some() && !shared::bind_words(case).is_empty() => {
             vec![Reason::against("address", "this machine has every address of bind")]

@@ -45,7 +45,7 @@ fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
             format!("systemd refuses the unit file of {} ({})", unit.name, unit.load_state),
         )];
     }
-    if !shared::failed(down.unit) {
+    if !down.failed() {
         return Vec::new();
     }
     if let Some(says) = shared::helper_failed(down.unit) {

@@ -56,7 +56,7 @@ fn shortage(case: &Case<'_>, bytes: u64) -> Option<(String, String)> {
 }
 
 fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
-    match shortage(case, FULL).filter(|_| shared::failed(down.unit)) {
+    match shortage(case, FULL).filter(|_| down.failed()) {
         Some((_, says)) => vec![Reason::strong("storage", says)],
         None if filled(case).any(|p| p.free_bytes.is_some()) => {
             vec![Reason::against("storage", "there is space on the file systems of its data and log")]

@@ -81,7 +81,7 @@ fn other_family(case: &Case<'_>) -> Option<Vec<Reason>> {
 }
 
 fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
-    if !shared::failed(down.unit) {
+    if !down.failed() {
         return Vec::new();
     }
     match intruder(case) {

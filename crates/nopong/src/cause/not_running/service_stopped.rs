@@ -1,9 +1,11 @@
 //! The server is installed and nobody started it, or somebody stopped it.
 
 use super::shared::{self, Down, Fit, State};
-use crate::cause::containers;
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
+use crate::cause::{containers, managers};
 use crate::diagnosis::Case;
+use crate::evidence::Says as _;
+use crate::evidence::managed::{Managed, Standing};
 use crate::evidence::server::Unit;
 
 /// See the module.
@@ -82,7 +84,26 @@ fn nobody_listens(case: &Case<'_>) -> String {
     }
 }
 
+/// What another service manager says of its program.
+fn by_manager(case: &Case<'_>, managed: &Managed) -> Vec<Reason> {
+    let nobody = Reason::strong("process", nobody_listens(case));
+    let says = managed.says();
+    match managed.standing {
+        // Ended by itself, it may have failed: then a log tells.
+        Standing::Down if managed.says.starts_with("EXITED") => vec![nobody, Reason::strong("managed", says)],
+        Standing::Down => vec![nobody, Reason::confirms("managed", says)],
+        Standing::Up => vec![Reason::rules_out("managed", says)],
+        Standing::Moving => vec![Reason::weak("managed", says)],
+        Standing::GivenUp | Standing::Unlisted | Standing::Unmanaged | Standing::Unknown => {
+            vec![nobody, Reason::strong("managed", says)]
+        }
+    }
+}
+
 fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
+    if let Some(managed) = down.managed {
+        return by_manager(case, managed);
+    }
     let Some(unit) = down.unit.filter(|u| u.load_state == "loaded") else {
         // Without a unit there is a program that nobody runs, or nothing at all.
         let program = case.server.binary.get().and_then(|b| b.iter().find(|b| shared::present(b)));
@@ -106,6 +127,8 @@ fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
             // What its last run died of stands in a log that may not have been read.
             // A unit that nobody ever wanted to run, beside an engine whose container may be what is meant.
             _ if !containers::unit_wanted(case) && containers::perhaps(case) => Reason::strong("unit", says),
+            // Another service manager has a program for the same port.
+            _ if case.managed_for().is_some() => Reason::strong("unit", says),
             Fit::First | Fit::Behind if !(shared::start_limited(unit) && case.server.log.get().is_none()) => {
                 Reason::confirms("unit", says)
             }
@@ -140,6 +163,15 @@ impl Cause for ServiceStopped {
 
     fn title(&self, case: &Case<'_>) -> String {
         let State::Down(down) = shared::state(case) else { return META.title.to_owned() };
+        if let Some(managed) = down.managed {
+            let called = managed.called();
+            return match managed.standing {
+                Standing::GivenUp => format!("{called} was given up: {}", managed.says),
+                Standing::Unlisted => format!("{called} is not known to it yet"),
+                Standing::Unmanaged => format!("{called} does not run: nor does {}", managed.manager.name()),
+                _ => format!("{called} is stopped"),
+            };
+        }
         match down.unit {
             Some(unit) if !unit.blocked_by.is_empty() && at_rest(unit) => {
                 format!("{} was not started: {}", unit.name, unit.blocked_by.join("; "))
@@ -158,6 +190,9 @@ impl Cause for ServiceStopped {
                 "on the Redis host: list its units",
                 "systemctl list-units --all 'redis*' 'valkey*' 'keydb*'",
             ));
+        }
+        if let Some(managed) = case.managed() {
+            return Some(managers::start(Fix::new(Risk::Safe, "start the server"), managed));
         }
         let Some(unit) = case.unit().filter(|u| u.load_state == "loaded") else {
             let program = case.server.binary.get()?.first()?;
@@ -215,6 +250,7 @@ mod tests {
     use crate::cause::testing::*;
     use crate::cause::{Cause, Place};
     use crate::diagnosis::{Band, Case};
+    use crate::evidence::managed::Standing;
     use crate::evidence::server::{Binary, DeathKind, Firewall, Verdict};
 
     #[test]
@@ -276,5 +312,53 @@ mod tests {
         assert!(crate::diagnosis::diagnose(&file).warnings.is_empty());
         let file = edit_unit(file, |u| u.file_state = Some("disabled".to_owned()));
         assert_eq!(crate::diagnosis::diagnose(&file).warnings[0].cause.meta().id, "service-stopped");
+    }
+
+    /// A program of supervisord's with a file of its own, beside the unit of a package.
+    fn managed(standing: Standing) -> crate::evidence::CaseFile {
+        use crate::evidence::managed::{Managed, Managers};
+        use crate::evidence::server::{Config, Setting};
+        let mut file = with_unit(on_server(refused()), "inactive", "dead", "success");
+        file = edit_unit(file, |u| {
+            u.file_state = Some("disabled".to_owned());
+            (u.started_at, u.stopped_at) = (None, None);
+        });
+        let program = Managed { name: "cache".to_owned(), standing, autostart: true, ..Managed::default() };
+        let port = Setting { value: "6379".to_owned(), ..Setting::default() };
+        let config = Config {
+            managed: Some(program.name.clone()),
+            found_by: program.called(),
+            settings: [("port".to_owned(), port)].into(),
+            ..Config::default()
+        };
+        file.server.managed = seen(Managers { programs: vec![program], ..Managers::default() });
+        file.server.config = seen(vec![config]);
+        file
+    }
+
+    #[test]
+    fn a_program_of_another_manager_is_meant() {
+        let file = managed(Standing::Down);
+        assert_eq!(first(&file), Some(("service-stopped", Band::Confirmed)));
+        let case = Case::new(&file);
+        assert!(case.unit().is_none() && ServiceStopped.title(&case).contains("supervisord's program cache"));
+        let fix = ServiceStopped.fix(&case).unwrap();
+        assert_eq!(fix.steps[0].command.as_deref(), Some("supervisorctl start cache"));
+    }
+
+    #[test]
+    fn a_unit_that_is_enabled_may_be_meant_as_well() {
+        let file = edit_unit(managed(Standing::Down), |u| u.file_state = Some("enabled".to_owned()));
+        let case = Case::new(&file);
+        assert!(case.managed().is_none() && case.managed_for().is_some());
+        assert_eq!(first(&file).map(|(_, band)| band), Some(Band::Likely));
+    }
+
+    #[test]
+    fn what_nobody_was_asked_is_not_confirmed() {
+        for standing in [Standing::Unknown, Standing::Unmanaged, Standing::GivenUp, Standing::Moving] {
+            let found = first(&managed(standing));
+            assert!(found.is_none_or(|(_, band)| band != Band::Confirmed), "{standing:?} {found:?}");
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! What the causes of a server that does not run have in common: whether it runs, its last words and which
 //! cause they are blamed on.
 
-use crate::cause::containers;
 use crate::cause::{Fix, Latent, Place, Reason, Risk};
+use crate::cause::{containers, managers};
 use crate::diagnosis::{Case, Symptom, holds};
 use crate::evidence::containers::Container;
+use crate::evidence::managed::{Managed, Standing};
 use crate::evidence::server::{Binary, Death, DeathKind, KERNEL_LOG, Process, Unit};
 
 /// Whether the target's server runs.
@@ -23,6 +24,8 @@ pub(in crate::cause) struct Down<'a> {
     pub unit: Option<&'a Unit>,
     /// Its container, where it is known to be meant to run in one.
     pub container: Option<&'a Container>,
+    /// The program of another service manager that is meant to serve it.
+    pub managed: Option<&'a Managed>,
     /// What the client saw is what a dead server gives, and nothing stands before it.
     pub fit: Fit,
     /// The last word that tells most, and the id it is blamed on.
@@ -61,7 +64,7 @@ pub(in crate::cause) fn state<'a>(case: &Case<'a>) -> State<'a> {
     if let Some(meant) = containers::down(case) {
         let container = Some(meant.container);
         let blame = container_blame(case, meant.container);
-        return State::Down(Down { unit: None, container, fit: Fit::First, blame });
+        return State::Down(Down { unit: None, container, managed: None, fit: Fit::First, blame });
     }
     // The machine around the client's container is not the one dialled; a container that runs is no unit's server.
     let published = containers::meant(case).is_some_and(|m| m.tie != containers::Tie::Only);
@@ -78,15 +81,19 @@ pub(in crate::cause) fn state<'a>(case: &Case<'a>) -> State<'a> {
     if !looping && let Some(process) = case.holder().or_else(|| case.process()) {
         return runs(case, process);
     }
+    let managed = case.managed();
+    if managed.is_some_and(|m| m.standing == Standing::Up) {
+        return State::Unseen;
+    }
     let unit = case.unit();
     // hidepid hides processes from other users: what systemd says weighs more than an empty list.
     if unit.is_some_and(|u| u.active == "active" && u.main_pid > 0) {
         return State::Unseen;
     }
-    if unit.is_none() && case.servers().len() > 1 {
+    if unit.is_none() && managed.is_none() && case.servers().len() > 1 {
         return State::Unseen;
     }
-    State::Down(Down { unit, container: None, fit: fit(case, looping), blame: blame(case, unit) })
+    State::Down(Down { unit, container: None, managed, fit: fit(case, looping), blame: blame(case, unit) })
 }
 
 /// A Redis answers, so one runs.
@@ -172,6 +179,7 @@ pub(in crate::cause) fn blame<'a>(case: &Case<'a>, unit: Option<&Unit>) -> Optio
     // How the run before ended is no reason while systemd starts the next one.
     let starting =
         unit.is_some_and(|u| u.active == "activating" && u.sub.starts_with("start") && u.restarts == 0);
+    let starting = starting || case.managed().is_some_and(|m| m.standing != Standing::Down);
     logs.deaths
         .iter()
         .filter(|d| d.last && is_of(d, unit))
@@ -361,6 +369,12 @@ fn only_optional(case: &Case<'_>) -> bool {
 }
 
 impl Down<'_> {
+    /// Something made it fail, by the word of its manager.
+    pub(in crate::cause) fn failed(&self) -> bool {
+        failed(self.unit)
+            || self.managed.is_some_and(|m| matches!(m.standing, Standing::GivenUp | Standing::Moving))
+    }
+
     /// The reason that a last word gives its cause. An attempt that systemd does not count as failed was
     /// perhaps made by hand: then it only speaks for it.
     fn settles(&self, death: &Death) -> Reason {
@@ -452,6 +466,9 @@ pub(in crate::cause) fn unit_name(case: &Case<'_>) -> String {
     if let Some(meant) = containers::down(case) {
         return containers::named(meant.container);
     }
+    if let Some(managed) = case.managed() {
+        return managed.called();
+    }
     case.unit().map_or_else(|| "redis-server.service".to_owned(), |u| u.name.clone())
 }
 
@@ -468,13 +485,19 @@ pub(in crate::cause) fn config_file(case: &Case<'_>) -> String {
 /// The user the server runs as.
 pub(in crate::cause) fn server_user(case: &Case<'_>) -> String {
     let unit = case.unit().and_then(|u| u.user.clone()).filter(|u| !u.is_empty());
-    unit.or_else(|| case.process().and_then(|p| p.user.clone())).unwrap_or_else(|| "redis".to_owned())
+    let managed = case.managed().and_then(|m| m.user.clone());
+    unit.or(managed)
+        .or_else(|| case.process().and_then(|p| p.user.clone()))
+        .unwrap_or_else(|| "redis".to_owned())
 }
 
 /// The steps that start it again, the start limit cleared where it holds.
 pub(in crate::cause) fn start(fix: Fix, case: &Case<'_>) -> Fix {
     if let Some(meant) = containers::down(case) {
         return containers::start(fix, case, meant.container);
+    }
+    if let Some(managed) = case.managed() {
+        return managers::start(fix, managed);
     }
     let name = crate::text::shell(&unit_name(case));
     let limited = case.unit().is_some_and(|u| u.result == "start-limit-hit")

@@ -35,7 +35,7 @@ fn sentence(path: &NeededPath) -> String {
 }
 
 fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
-    if !shared::failed(down.unit) {
+    if !down.failed() {
         return Vec::new();
     }
     let obstacles = obstacles(case);

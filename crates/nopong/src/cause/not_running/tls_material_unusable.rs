@@ -51,7 +51,7 @@ fn defect(case: &Case<'_>) -> Option<String> {
 }
 
 fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
-    match defect(case).filter(|_| shared::failed(down.unit)) {
+    match defect(case).filter(|_| down.failed()) {
         Some(says) => vec![Reason::strong("storage", says)],
         None if case.config().is_some_and(|c| c.value("tls-port").is_some()) && !wanted(case) => {
             vec![Reason::rules_out("config", "the configuration does not switch TLS on")]

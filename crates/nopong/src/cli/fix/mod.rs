@@ -330,7 +330,11 @@ impl Work<'_> {
         journal: &mut Journal,
         plan: &mut Plan,
     ) -> Result<Option<String>, String> {
-        let starts = matches!(plan.actions.last(), Some(apply::Action::UnitState(unit)) if unit.start);
+        let starts = match plan.actions.last() {
+            Some(apply::Action::UnitState(unit)) => unit.start,
+            Some(apply::Action::Supervised(program)) => program.starts(),
+            _ => false,
+        };
         let reached = |journal: &Journal| journal.receipt().steps.len();
         let first = reached(journal);
         match self.change(file, journal, plan) {

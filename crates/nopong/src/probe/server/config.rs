@@ -5,6 +5,7 @@
 
 use super::machine::Machine;
 use crate::evidence::client::Talk;
+use crate::evidence::managed::{Managed, Standing};
 use crate::evidence::server::{
     Address, Config, ConfigFault, Listeners, Process, Program, Setting, Unit, Units, Unreadable,
 };
@@ -41,6 +42,8 @@ pub(super) struct Known<'a> {
     pub(super) ask: &'a Ask,
     pub(super) processes: &'a [Process],
     pub(super) units: Option<&'a Units>,
+    /// Programs of other service managers.
+    pub(super) managed: &'a [Managed],
     pub(super) listeners: Option<&'a Listeners>,
     pub(super) addresses: &'a [Address],
     pub(super) talks: &'a [Talk],
@@ -52,6 +55,7 @@ pub(super) struct Known<'a> {
 struct Instance<'a> {
     process: Option<&'a Process>,
     unit: Option<&'a Unit>,
+    managed: Option<&'a Managed>,
     argv: Vec<String>,
     cwd: PathBuf,
     found_by: String,
@@ -66,7 +70,11 @@ pub(super) fn look(known: &Known<'_>) -> Vec<Config> {
         .map(|instance| {
             let config = read(known, &instance);
             // Among equals the one that should run: a second package may have brought a unit that nobody uses.
-            let merit = instance.unit.map_or((true, true, true, true), Unit::merit);
+            // A manager that knows its program is meant to run it, as a unit that is enabled is.
+            let known_to_run = instance
+                .managed
+                .is_some_and(|m| matches!(m.standing, Standing::Down | Standing::GivenUp | Standing::Moving));
+            let merit = instance.unit.map_or((true, !known_to_run, true, true), Unit::merit);
             ((rank(known, &instance, &config), merit), config)
         })
         .collect();
@@ -126,6 +134,20 @@ fn instances<'a>(known: &Known<'a>) -> Vec<Instance<'a>> {
         let unit = unit.filter(|u| u.is_for(process));
         found.push(of_process(known, process, unit));
     }
+    for managed in known.managed {
+        let of_it = |i: &Instance<'_>| i.process.is_some_and(|p| Some(p.pid) == managed.pid);
+        match found.iter_mut().find(|i| of_it(i)) {
+            Some(instance) => {
+                instance.managed = Some(managed);
+                // Its title hides what it was started with; its manager has that.
+                if instance.argv.is_empty() {
+                    instance.argv = server_argv(&managed.argv);
+                    instance.found_by = managed.called();
+                }
+            }
+            None => found.push(of_managed(managed)),
+        }
+    }
     for unit in units {
         let taken = found.iter().any(|i| i.unit.is_some_and(|u| u.name == unit.name));
         if !taken && !unit.exec_start.is_empty() {
@@ -146,6 +168,7 @@ fn instances<'a>(known: &Known<'a>) -> Vec<Instance<'a>> {
             found.push(Instance {
                 process: None,
                 unit: None,
+                managed: None,
                 argv: vec!["redis-server".to_owned(), (*path).to_owned()],
                 cwd: PathBuf::from("/"),
                 found_by: unit.name.clone(),
@@ -160,6 +183,7 @@ fn instances<'a>(known: &Known<'a>) -> Vec<Instance<'a>> {
         found.push(Instance {
             process: None,
             unit: None,
+            managed: None,
             argv: vec!["redis-server".to_owned(), (*path).to_owned()],
             cwd: PathBuf::from("/"),
             found_by: "usual place".to_owned(),
@@ -177,15 +201,32 @@ fn present(path: &str) -> bool {
     }
 }
 
-fn of_unit(unit: &Unit) -> Instance<'_> {
-    let program = match unit.exec_start.iter().any(|w| w.contains("valkey")) {
+fn program_in(argv: &[String]) -> Program {
+    match argv.iter().any(|w| w.contains("valkey")) {
         true => Program::Valkey,
-        false if unit.exec_start.iter().any(|w| w.contains("keydb")) => Program::Keydb,
+        false if argv.iter().any(|w| w.contains("keydb")) => Program::Keydb,
         false => Program::Redis,
-    };
+    }
+}
+
+fn of_managed(managed: &Managed) -> Instance<'_> {
+    Instance {
+        process: None,
+        unit: None,
+        managed: Some(managed),
+        argv: server_argv(&managed.argv),
+        cwd: PathBuf::from(managed.cwd.as_deref().filter(|d| d.starts_with('/')).unwrap_or("/")),
+        found_by: managed.called(),
+        program: program_in(&managed.argv),
+    }
+}
+
+fn of_unit(unit: &Unit) -> Instance<'_> {
+    let program = program_in(&unit.exec_start);
     Instance {
         process: None,
         unit: Some(unit),
+        managed: None,
         argv: server_argv(&unit.exec_start),
         cwd: working_directory(unit),
         found_by: unit.name.clone(),
@@ -229,6 +270,7 @@ fn of_process<'a>(known: &Known<'a>, process: &'a Process, unit: Option<&'a Unit
     let instance = |argv: Vec<String>, cwd: PathBuf, found_by: String| Instance {
         process: Some(process),
         unit,
+        managed: None,
         argv,
         cwd,
         found_by,
@@ -285,6 +327,7 @@ fn read(known: &Known<'_>, instance: &Instance<'_>) -> Config {
         found_by: instance.found_by.clone(),
         pid: instance.process.map(|p| p.pid),
         unit: instance.unit.map(|u| u.name.clone()),
+        managed: instance.managed.map(|m| m.name.clone()),
         ..Config::default()
     };
     let talk = instance.process.and_then(|p| talk_of(known, p));
@@ -436,6 +479,7 @@ mod tests {
             ask: &ask,
             processes: std::slice::from_ref(&process),
             units: None,
+            managed: &[],
             listeners: None,
             addresses: &[],
             talks: std::slice::from_ref(&talk),
@@ -475,6 +519,7 @@ mod tests {
             ask: &ask,
             processes: &[],
             units: Some(&units),
+            managed: &[],
             listeners: None,
             addresses: &[],
             talks: &[],

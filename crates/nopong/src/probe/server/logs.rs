@@ -1,6 +1,7 @@
 //! What the logs tell: the journal of the server's units, and the server's own file, read as one stream by time.
 
 use crate::evidence::Why;
+use crate::evidence::managed::Managed;
 use crate::evidence::server::{Config, Death, Logs, Process, Units};
 use crate::evidence::startup::{self, Line};
 use crate::sys;
@@ -172,6 +173,7 @@ pub(super) fn look(
     journal: Result<Vec<Entry>, Why>,
     configs: &[Config],
     units: Option<&Units>,
+    managed: &[Managed],
     processes: &[Process],
 ) -> Result<Logs, Why> {
     let mut logs = Logs::default();
@@ -193,12 +195,17 @@ pub(super) fn look(
     }
     // The journals of other instances say nothing of this one.
     let target = configs.first().and_then(|c| c.unit.clone());
+    // What a unit's server said is not what another manager's did.
+    if configs.first().is_some_and(|c| c.managed.is_some()) {
+        streams.clear();
+        logs.sources.clear();
+    }
     let sentinels = streams.keys().all(|u| u.contains("sentinel"));
     streams.retain(|unit, _| match &target {
         Some(target) => unit == target,
         None => sentinels || !unit.contains("sentinel"),
     });
-    for (key, path) in files(configs, target.as_deref()) {
+    for (key, path) in files(configs, managed, target.as_deref()) {
         match file(&path) {
             Ok(read) => {
                 logs.sources.push(read.path);
@@ -266,16 +273,29 @@ fn canonical(units: Option<&Units>, name: &str) -> String {
 }
 
 /// Log files and the stream each belongs to.
-fn files(configs: &[Config], target: Option<&str>) -> Vec<(String, String)> {
+fn files(configs: &[Config], managed: &[Managed], target: Option<&str>) -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = Vec::new();
     if let Some(config) = configs.first() {
         if let Some(path) = log_of(config) {
             found.push((config.unit.clone().unwrap_or_else(|| path.clone()), path));
         }
+        let program = managed.iter().find(|m| config.managed.as_ref() == Some(&m.name));
+        // What it says before it has read which log to write to, and a refused line: that has no time of its own.
+        for output in program.map_or(&[][..], |m| m.logs.as_slice()) {
+            let key = found.first().map_or_else(|| output.clone(), |(key, _)| key.clone());
+            found.push((key, output.clone()));
+        }
+        if program.is_some() {
+            found.sort_by_key(|(_, path)| sys::stat(path).map(|m| (m.mtime(), m.mtime_nsec())).ok());
+        }
         // Beside a server started by hand: what a unit that wanted the same port said of it.
         let rival = |c: &&Config| {
             let server = c.unit.as_ref().is_some_and(|u| !u.contains("sentinel"));
-            config.unit.is_none() && c.pid.is_none() && server && c.value("port") == config.value("port")
+            config.unit.is_none()
+                && config.managed.is_none()
+                && c.pid.is_none()
+                && server
+                && c.value("port") == config.value("port")
         };
         for config in configs.iter().skip(1).filter(rival).take(2) {
             if let (Some(unit), Some(path)) = (config.unit.clone(), log_of(config)) {
@@ -339,8 +359,8 @@ mod tests {
             settings: [("port".to_owned(), Default::default())].into(),
             ..Default::default()
         }];
-        assert!(look(missing, &configs, None, &[]).is_err());
-        let empty = look(Ok(Vec::new()), &configs, None, &[]).expect("nothing is known of");
+        assert!(look(missing, &configs, None, &[], &[]).is_err());
+        let empty = look(Ok(Vec::new()), &configs, None, &[], &[]).expect("nothing is known of");
         assert!(empty.deaths.is_empty());
     }
 }

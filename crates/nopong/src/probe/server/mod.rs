@@ -14,6 +14,7 @@ mod kernel_log;
 mod listeners;
 mod logs;
 mod machine;
+mod managed;
 pub(super) mod processes;
 mod sandbox;
 mod storage;
@@ -94,22 +95,35 @@ pub fn everything(request: &Request, file: &mut CaseFile) {
         .filter_map(|p| Some((p.pid, processes::main_thread_ns(p.pid)?, sys::now())))
         .collect();
     // The first half: what needs nothing but the processes.
-    let (listener, units, journal, firewall, binaries, kernel_log, drop) = std::thread::scope(|scope| {
-        let listener = scope.spawn(|| look_listeners(file, &file.server.process, listeners::Reach::All));
-        let journal = scope.spawn(|| {
-            let extra: Vec<String> = processes.iter().filter_map(|p| p.unit.clone()).collect();
-            logs::journal(&extra)
+    let (listener, units, journal, managed, firewall, binaries, kernel_log, drop) =
+        std::thread::scope(|scope| {
+            let listener = scope.spawn(|| look_listeners(file, &file.server.process, listeners::Reach::All));
+            let journal = scope.spawn(|| {
+                let extra: Vec<String> = processes.iter().filter_map(|p| p.unit.clone()).collect();
+                logs::journal(&extra)
+            });
+            let units = scope.spawn(|| look_units(processes.clone()));
+            let managed =
+                scope.spawn(|| timed("supervisorctl status; sv status /etc/service/*", managed::look));
+            let firewall = scope.spawn(|| super::firewall::of_server(file, request.before.as_deref()));
+            let binaries = scope.spawn(|| look_binaries(&processes));
+            let kernel_log = scope.spawn(kernel_log::read);
+            let drop = scope.spawn(|| look_drops(request, file));
+            let (listener, units, journal) = (listener.join(), units.join(), journal.join());
+            (
+                listener,
+                units,
+                journal,
+                managed.join(),
+                firewall.join(),
+                binaries.join(),
+                kernel_log.join(),
+                drop.join(),
+            )
         });
-        let units = scope.spawn(|| look_units(processes.clone()));
-        let firewall = scope.spawn(|| super::firewall::of_server(file, request.before.as_deref()));
-        let binaries = scope.spawn(|| look_binaries(&processes));
-        let kernel_log = scope.spawn(kernel_log::read);
-        let drop = scope.spawn(|| look_drops(request, file));
-        let (listener, units, journal) = (listener.join(), units.join(), journal.join());
-        (listener, units, journal, firewall.join(), binaries.join(), kernel_log.join(), drop.join())
-    });
     file.server.listener = listener.unwrap_or_default();
     file.server.unit = units.unwrap_or_default();
+    file.server.managed = managed.unwrap_or_default();
     file.server.kernel =
         timed("sysctl net.core.somaxconn; nstat -az TcpExtListenDrops; free", || Ok(kernel::look()));
     file.server.drop = drop.unwrap_or_default();
@@ -199,6 +213,7 @@ fn look_config(file: &CaseFile, binaries: &[Binary]) -> Seen<Vec<Config>> {
         ask: &file.ask,
         processes: file.server.process.get().map_or(&[], Vec::as_slice),
         units: file.server.unit.get(),
+        managed: file.server.managed.get().map_or(&[], |m| m.programs.as_slice()),
         listeners: file.server.listener.get(),
         addresses: file.server.address.get().map_or(&[], Vec::as_slice),
         talks: &talks,
@@ -217,7 +232,8 @@ fn look_logs(
     let by_hand = format!("journalctl -u {unit} -n 50; tail -n 50 /var/log/redis/*.log");
     timed(&by_hand, || {
         let processes = file.server.process.get().map_or(&[][..], Vec::as_slice);
-        let mut logs = logs::look(journal, configs, file.server.unit.get(), processes)?;
+        let managed = file.server.managed.get().map_or(&[][..], |m| m.programs.as_slice());
+        let mut logs = logs::look(journal, configs, file.server.unit.get(), managed, processes)?;
         logs::add_crashes(&mut logs, kernel_log::crashes(kernel_log), processes);
         Ok(logs)
     })

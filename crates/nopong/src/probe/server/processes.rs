@@ -50,7 +50,7 @@ fn is_child(process: &Process) -> bool {
 }
 
 /// The program's kind from a name of it: `redis-server`, `valkey-server-8`, `redis-server 127.0.0.1:6379`.
-fn program_of(name: &str) -> Option<Program> {
+pub(super) fn program_of(name: &str) -> Option<Program> {
     // A kernel name is cut at 15 bytes (TASK_COMM_LEN), so `redis-stack-server` is `redis-stack-ser`.
     const KNOWN: [(&str, Program); 13] = [
         ("redis-server", Program::Redis),

@@ -1,0 +1,128 @@
+//! The commands of service managers that are not systemd: how a program stands, and what is done to it.
+
+use crate::evidence::managed::{Manager, Standing};
+use crate::text;
+use std::time::Duration;
+
+/// `supervisorctl` is a Python program: its start alone takes a fifth of a second.
+const ASK: Duration = Duration::from_millis(3000);
+/// Both wait until the program has ended, or has run for a second.
+const VERB: Duration = Duration::from_secs(60);
+/// How long `sv` waits for what it asked for, in seconds (sv(8), -w); its own default is 7.
+const WAIT: &str = "30";
+
+/// How a program stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct State {
+    /// The name that the command takes.
+    pub name: String,
+    /// How it stands.
+    pub standing: Standing,
+    /// In the manager's words, bounded and escaped.
+    pub says: String,
+    /// Process id, while it runs.
+    pub pid: Option<u32>,
+}
+
+/// Every program of a supervisord. An error is a sentence.
+pub fn supervisord(config: &str) -> Result<Vec<State>, String> {
+    let (code, out) = run("supervisorctl", &["-c", config, "status"], ASK)?;
+    match code {
+        // 3: some program does not run (supervisor/supervisorctl.py, LSBStatusExitStatuses).
+        Some(0 | 3) => Ok(out.lines().filter_map(line).collect()),
+        _ => Err(format!("supervisorctl status: {}", text::shown_str(out.trim(), 200))),
+    }
+}
+
+/// `all:cache    STOPPED   Nov 26 01:02 PM`.
+fn line(line: &str) -> Option<State> {
+    let (name, rest) = line.split_once(char::is_whitespace)?;
+    let rest = rest.trim();
+    let (state, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    let rest = rest.trim();
+    // supervisor/states.py, ProcessStates.
+    let standing = match state {
+        "RUNNING" => Standing::Up,
+        "STOPPED" | "EXITED" => Standing::Down,
+        "FATAL" => Standing::GivenUp,
+        "STARTING" | "BACKOFF" | "STOPPING" => Standing::Moving,
+        "UNKNOWN" => Standing::Unknown,
+        _ => return None,
+    };
+    let pid = rest.strip_prefix("pid ").and_then(|r| r.split(',').next()?.trim().parse().ok());
+    let says = text::shown_str(format!("{state} {rest}").trim(), 200);
+    Some(State { name: name.to_owned(), standing, says, pid })
+}
+
+/// A service of runit: `supervise/stat` has `run`, `down` or `finish` and what is wanted besides, `supervise/pid` the
+/// process (runsv(8)).
+pub fn runit(folder: &str, name: &str) -> State {
+    let supervise = format!("{folder}/{name}/supervise");
+    let name = name.to_owned();
+    let says = match super::read_text(format!("{supervise}/stat"), 200) {
+        Ok(stat) => text::shown_str(stat.trim(), 100),
+        Err(_) => {
+            let gone = super::lstat(&supervise).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
+            let standing = if gone { Standing::Unlisted } else { Standing::Unknown };
+            return State { name, standing, ..State::default() };
+        }
+    };
+    let standing = match says.as_str() {
+        says if says.starts_with("run") => Standing::Up,
+        "down" => Standing::Down,
+        // Wanted up: it dies and is started again each second.
+        _ => Standing::Moving,
+    };
+    let pid = super::read_text(format!("{supervise}/pid"), 20).ok();
+    State { name, standing, says, pid: pid.and_then(|p| p.trim().parse().ok()) }
+}
+
+/// How one program stands now.
+pub fn state(manager: Manager, config: &str, name: &str) -> Result<State, String> {
+    match manager {
+        Manager::Runit => Ok(runit(config, name)),
+        Manager::Supervisord => supervisord(config)?
+            .into_iter()
+            .find(|state| state.name == name)
+            .ok_or_else(|| format!("supervisord has no program {name}")),
+    }
+}
+
+/// `start`, `stop` or `restart`: waits until it is done. An error is a sentence.
+pub fn act(manager: Manager, config: &str, name: &str, verb: &str) -> Result<(), String> {
+    let service = format!("{config}/{name}");
+    let (tool, words) = match manager {
+        Manager::Supervisord => ("supervisorctl", vec!["-c", config, verb, name]),
+        Manager::Runit => ("sv", vec!["-w", WAIT, verb, &service]),
+    };
+    let (code, out) = run(tool, &words, VERB)?;
+    // Older supervisorctl exits with 0 whatever became of it (before 4.0): its line tells.
+    let failed = code != Some(0) || out.contains(": ERROR (");
+    if failed { Err(format!("{tool} {verb} {name}: {}", text::shown_str(out.trim(), 300))) } else { Ok(()) }
+}
+
+/// Exit code, and both outputs.
+fn run(tool: &str, words: &[&str], limit: Duration) -> Result<(Option<i32>, String), String> {
+    let program = super::program(tool).ok_or_else(|| format!("the command {tool} is not here"))?;
+    let program = program.to_string_lossy();
+    let argv: Vec<&str> = std::iter::once(&*program).chain(words.iter().copied()).collect();
+    let output = super::run(&argv, limit, 64 << 10).map_err(|why| format!("{tool}: {why}"))?;
+    let both = [output.stdout, output.stderr].concat();
+    Ok((output.code, String::from_utf8_lossy(&both).into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Standing, line};
+
+    #[test]
+    fn lines_of_the_status() {
+        let down = line("all:cache                        STOPPED   Nov 26 01:02 PM").unwrap();
+        assert_eq!((down.name.as_str(), down.standing, down.pid), ("all:cache", Standing::Down, None));
+        let up = line("s:s_00    RUNNING   pid 812, uptime 0:00:10").unwrap();
+        assert_eq!((up.standing, up.pid), (Standing::Up, Some(812)));
+        let lost = line("x  FATAL     Exited too quickly (process log may have details)").unwrap();
+        assert_eq!((lost.standing, lost.says.split(' ').next()), (Standing::GivenUp, Some("FATAL")));
+        assert!(line("x: ERROR (no such process)").is_none() && line("").is_none());
+    }
+}
