@@ -202,7 +202,7 @@ pub fn on(lab: &Instance, scenario: &Scenario, fix: &Fix) -> Result<f64, Fail> {
     if strangers(lab)? > let_in_before && !down.iter().any(|d| scenario.name.starts_with(d)) {
         return Err(format!("after the fix a stranger without a password gets PONG\n{said}"));
     }
-    undone(lab, &before).map_err(|e| format!("{e}\n{said}"))?;
+    undone(lab, fix, &before).map_err(|e| format!("{e}\n{said}"))?;
     if let Some(fails) = &scenario.fails {
         let out = run::ask(lab, scenario.then.as_ref().unwrap_or(&scenario.ping))?;
         if out.stdout.contains("PONG") {
@@ -247,7 +247,7 @@ fn killed(
             let line = format!("NOPONG_DIE_AFTER={} nopong undo", 1 + point % 3);
             lab.exec("server", "root", &line, LIMIT)?;
         }
-        undone(&lab, &before).map_err(|e| format!("killed at point {point}: {e}\n{}", out.stdout))?;
+        undone(&lab, fix, &before).map_err(|e| format!("killed at point {point}: {e}\n{}", out.stdout))?;
         if out.code == 0 {
             return Ok(());
         }
@@ -288,8 +288,9 @@ fn nopong_fix(lab: &Instance, fix: &Fix, environment: &[String]) -> Result<crate
 }
 
 /// `nopong undo`, after which the host is as it was. A fix killed before its first step leaves nothing to undo.
-fn undone(lab: &Instance, before: &str) -> Result<(), Fail> {
-    let out = lab.exec("server", "root", "nopong undo", LIMIT)?;
+fn undone(lab: &Instance, fix: &Fix, before: &str) -> Result<(), Fail> {
+    let at = VANTAGES.iter().find(|(name, ..)| *name == fix.from).map_or("server", |(_, role, _)| *role);
+    let out = lab.exec(at, "root", "nopong undo", LIMIT)?;
     let nothing = out.code == 2 && out.stderr.contains("anything to undo");
     if out.code != 0 && !nothing {
         return Err(format!("undo ended with {}", out.brief()));

@@ -6,6 +6,9 @@ use crate::evidence::managed::{Manager, Standing};
 use crate::sys::managers;
 use serde::{Deserialize, Serialize};
 
+/// How long a server may take to be seen after its start was called done.
+const SETTLES: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// What is done to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -69,7 +72,7 @@ impl Supervised {
 
 impl Change for Supervised {
     fn says(&self) -> String {
-        let called = format!("{}'s program {}", self.manager.name(), self.name);
+        let called = self.manager.called(&self.name);
         match self.verb {
             SupervisedVerb::Start => format!("start {called}"),
             SupervisedVerb::Restart(When::Now) => format!("restart {called}"),
@@ -121,7 +124,13 @@ impl Change for Supervised {
                 }
             }
         }
-        let state = self.state()?;
+        let began = crate::sys::now();
+        let mut state = self.state()?;
+        // What goes to the background by itself is there a moment later.
+        while state.standing != Standing::Up && began.elapsed() < SETTLES {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            state = self.state()?;
+        }
         match state.standing {
             Standing::Up => Ok(()),
             _ => Err(Fault::new(format!("{} did not come up: {}", self.name, state.says))),

@@ -22,6 +22,8 @@ pub enum Manager {
     Supervisord,
     /// runit's runsvdir and runsv.
     Runit,
+    /// A script of System V's kind, without anything that watches over it.
+    InitScript,
 }
 
 impl Manager {
@@ -30,6 +32,15 @@ impl Manager {
         match self {
             Self::Supervisord => "supervisord",
             Self::Runit => "runit",
+            Self::InitScript => "init",
+        }
+    }
+
+    /// A program of it, in words: `supervisord's program redis`.
+    pub fn called(self, program: &str) -> String {
+        match self {
+            Self::InitScript => format!("the init script {program}"),
+            _ => format!("{}'s program {program}", self.name()),
         }
     }
 
@@ -38,6 +49,7 @@ impl Manager {
         let tool = match self {
             Self::Supervisord => "supervisorctl",
             Self::Runit => "sv",
+            Self::InitScript => return format!("service {} {verb}", crate::text::shell(program)),
         };
         format!("{tool} {verb} {}", crate::text::shell(program))
     }
@@ -99,7 +111,7 @@ pub struct Managed {
 impl Managed {
     /// `supervisord's program redis`.
     pub fn called(&self) -> String {
-        format!("{}'s program {}", self.manager.name(), self.name)
+        self.manager.called(&self.name)
     }
 
     /// A Sentinel.

@@ -36,7 +36,9 @@ fn of(draft: &mut Draft<'_>, managed: &Managed) -> Result<(), NoPlan> {
                 Manager::Supervisord => {
                     format!("{called} is not known to it yet: supervisorctl update, {unread}")
                 }
-                Manager::Runit => format!("{called} is not known to it yet: runsvdir takes it up within 5 s"),
+                Manager::Runit | Manager::InitScript => {
+                    format!("{called} is not known to it yet: runsvdir takes it up within 5 s")
+                }
             });
         }
         Standing::Unmanaged => {

@@ -2,6 +2,8 @@
 
 use crate::evidence::managed::{Manager, Standing};
 use crate::text;
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 /// `supervisorctl` is a Python program: its start alone takes a fifth of a second.
@@ -10,6 +12,9 @@ const ASK: Duration = Duration::from_millis(3000);
 const VERB: Duration = Duration::from_secs(60);
 /// How long `sv` waits for what it asked for, in seconds (sv(8), -w); its own default is 7.
 const WAIT: &str = "30";
+
+/// A script is short.
+const SCRIPT_MAX: usize = 64 << 10;
 
 /// How a program stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -77,10 +82,48 @@ pub fn runit(folder: &str, name: &str) -> State {
     State { name, standing, says, pid: pid.and_then(|p| p.trim().parse().ok()) }
 }
 
+/// What an init script started, by the file that its process notes its number in.
+pub fn init_script(folder: &str, name: &str) -> State {
+    let script = super::read_text(format!("{folder}/{name}"), SCRIPT_MAX).unwrap_or_default();
+    let values = assignments(&script);
+    let name = name.to_owned();
+    let Some(path) = values.get("PIDFILE").filter(|path| path.starts_with('/')) else {
+        return State { name, ..State::default() };
+    };
+    let pid = super::read_text(path, 20).ok().and_then(|p| p.trim().parse::<u32>().ok());
+    let comm = pid.and_then(|pid| super::read_text(format!("/proc/{pid}/comm"), 64).ok());
+    // A number that was left behind may be another process's by now.
+    let server = |comm: &String| ["redis", "valkey", "keydb"].iter().any(|known| comm.starts_with(known));
+    match pid.zip(comm.filter(server)) {
+        Some((pid, _)) => State { name, standing: Standing::Up, says: format!("pid {pid}"), pid: Some(pid) },
+        None => State { name, standing: Standing::Down, says: format!("no process of {path}"), pid: None },
+    }
+}
+
+/// `NAME=value` lines, with the names before them put in.
+pub fn assignments(script: &str) -> BTreeMap<String, String> {
+    let mut values: BTreeMap<String, String> = BTreeMap::new();
+    for line in script.lines() {
+        let Some((name, value)) = line.trim().split_once('=') else { continue };
+        let plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let computed = value.contains(['`', '(']);
+        if !plain || computed {
+            continue;
+        }
+        let mut value = shlex::split(value).and_then(|w| w.into_iter().next()).unwrap_or_default();
+        for (known, with) in values.iter().rev() {
+            value = value.replace(&format!("${{{known}}}"), with).replace(&format!("${known}"), with);
+        }
+        values.insert(name.to_owned(), text::shown_str(&value, 500));
+    }
+    values
+}
+
 /// How one program stands now.
 pub fn state(manager: Manager, config: &str, name: &str) -> Result<State, String> {
     match manager {
         Manager::Runit => Ok(runit(config, name)),
+        Manager::InitScript => Ok(init_script(config, name)),
         Manager::Supervisord => supervisord(config)?
             .into_iter()
             .find(|state| state.name == name)
@@ -94,16 +137,35 @@ pub fn act(manager: Manager, config: &str, name: &str, verb: &str) -> Result<(),
     let (tool, words) = match manager {
         Manager::Supervisord => ("supervisorctl", vec!["-c", config, verb, name]),
         Manager::Runit => ("sv", vec!["-w", WAIT, verb, &service]),
+        Manager::InitScript => (service.as_str(), vec![verb]),
     };
+    if manager == Manager::InitScript
+        && let Some(why) = others_may_write(&service)
+    {
+        return Err(why);
+    }
     let (code, out) = run(tool, &words, VERB)?;
     // Older supervisorctl exits with 0 whatever became of it (before 4.0): its line tells.
     let failed = code != Some(0) || out.contains(": ERROR (");
     if failed { Err(format!("{tool} {verb} {name}: {}", text::shown_str(out.trim(), 300))) } else { Ok(()) }
 }
 
+/// A file that somebody else than root or the own user could have written, as a sentence: not to be run.
+pub fn others_may_write(path: &str) -> Option<String> {
+    let own = nix::unistd::geteuid().as_raw();
+    let foreign = |m: std::fs::Metadata| (m.uid() != 0 && m.uid() != own) || m.mode() & 0o022 != 0;
+    super::stat(path)
+        .map_or(true, foreign)
+        .then(|| format!("{path} may be changed by others: it is not run as root"))
+}
+
 /// Exit code, and both outputs.
 fn run(tool: &str, words: &[&str], limit: Duration) -> Result<(Option<i32>, String), String> {
-    let program = super::program(tool).ok_or_else(|| format!("the command {tool} is not here"))?;
+    let program = match tool.starts_with('/') {
+        true => Some(std::path::PathBuf::from(tool)),
+        false => super::program(tool),
+    };
+    let program = program.ok_or_else(|| format!("the command {tool} is not here"))?;
     let program = program.to_string_lossy();
     let argv: Vec<&str> = std::iter::once(&*program).chain(words.iter().copied()).collect();
     let output = super::run(&argv, limit, 64 << 10).map_err(|why| format!("{tool}: {why}"))?;

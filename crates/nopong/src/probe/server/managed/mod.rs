@@ -2,6 +2,7 @@
 //!
 //! A manager is asked only where its files have a Redis. One file for each manager.
 
+mod init_script;
 mod runit;
 mod supervisord;
 
@@ -15,6 +16,7 @@ pub(super) fn look() -> Result<Managers, Why> {
     let mut found = Managers::default();
     supervisord::look(&mut found);
     runit::look(&mut found);
+    init_script::look(&mut found);
     Ok(found)
 }
 

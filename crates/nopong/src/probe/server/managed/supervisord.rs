@@ -234,15 +234,10 @@ fn ask(config: &str, sections: &[Section]) -> Result<Vec<State>, String> {
         return Err(format!("{config}: its supervisorctl speaks to another machine: not asked"));
     }
     // It loads Python code that its configuration names: only root, or who runs nopong, may have written that.
-    let own = nix::unistd::geteuid().as_raw();
     let mut files: Vec<&str> = sections.iter().map(|s| s.file.as_str()).collect();
     files.dedup();
-    let foreign = |f: &&str| {
-        let others = |m: std::fs::Metadata| (m.uid() != 0 && m.uid() != own) || m.mode() & 0o022 != 0;
-        sys::stat(f).map_or(true, others)
-    };
-    if let Some(file) = files.into_iter().find(foreign) {
-        return Err(format!("{file} may be changed by others: supervisorctl was not run with it"));
+    if let Some(why) = files.into_iter().find_map(managers::others_may_write) {
+        return Err(format!("{why} by supervisorctl"));
     }
     managers::supervisord(config)
 }
