@@ -10,6 +10,7 @@ mod drop_in;
 mod edit_file;
 mod gate;
 mod journal;
+mod make_folder;
 mod ownership;
 mod place;
 mod repair_aof;
@@ -26,6 +27,7 @@ pub use drop_in::DropIn;
 pub use edit_file::{EditFile, unreplaceable};
 pub use gate::{Gate, Standing, before_undo};
 pub use journal::{Journal, Receipt};
+pub use make_folder::MakeFolder;
 pub use ownership::Ownership;
 pub use place::Place;
 pub use repair_aof::RepairAof;
@@ -137,6 +139,8 @@ actions! {
     EditFile,
     /// Owner, group and mode of a path.
     Ownership,
+    /// A folder that was missing.
+    MakeFolder,
     /// Running, enabled, masked.
     UnitState,
     /// A restart, now or when undone.

@@ -523,6 +523,9 @@ pub struct NeededPath {
     pub usable: Option<bool>,
     /// What stands in the way, naming the path component.
     pub obstacle: Option<String>,
+    /// That component, where its owner, its mode or its absence is all that stands in the way.
+    #[serde(default)]
+    pub obstacle_path: Option<String>,
     /// Free bytes for non-root on its file system.
     pub free_bytes: Option<u64>,
     /// Free inodes (0 with a file system that has none fixed is reported as none).

@@ -9,6 +9,7 @@ mod dump;
 mod exposure;
 mod guard;
 mod judged;
+mod log_folder;
 mod managed;
 mod persist;
 mod repair;

@@ -1,6 +1,6 @@
 //! Paths that the server's user cannot use: owner of exactly the path in the way, nothing recursive.
 
-use super::{Draft, NoPlan, start};
+use super::{Draft, NoPlan, log_folder, start};
 use crate::apply::{Action, Ownership, RepairAof};
 use crate::evidence::server::DeathKind;
 use crate::sys;
@@ -29,11 +29,19 @@ pub(super) fn give(draft: &mut Draft<'_>, only_config: bool) -> Result<(), NoPla
     let blocked: Vec<_> = storage
         .paths
         .iter()
-        .filter(|p| p.usable == Some(false) && p.exists && p.read_only != Some(true))
+        .filter(|p| p.usable == Some(false) && p.read_only != Some(true))
         .filter(|p| !only_config || p.purpose == "config")
         .collect();
     let mut given = false;
     for path in &blocked {
+        if log_folder::is_in_the_way(path) {
+            log_folder::give(draft, path, uid, gid)?;
+            given = true;
+            continue;
+        }
+        if !path.exists {
+            continue;
+        }
         if is_shared(&path.path) {
             return Err(NoPlan::Refused(format!(
                 "{} belongs to the system: its owner is not changed; point the directive elsewhere",
@@ -41,7 +49,10 @@ pub(super) fn give(draft: &mut Draft<'_>, only_config: bool) -> Result<(), NoPla
             )));
         }
         // Only the path itself: an obstacle further up belongs to somebody else.
-        let own = path.obstacle.as_deref().is_none_or(|o| o.contains(&path.path));
+        let own = match &path.obstacle_path {
+            Some(at) => *at == path.path,
+            None => path.obstacle.as_deref().is_none_or(|o| o.contains(&path.path)),
+        };
         if !own {
             continue;
         }
@@ -131,7 +142,7 @@ fn needed(purpose: &str) -> u32 {
 }
 
 /// Directories that many programs share.
-fn is_shared(path: &str) -> bool {
+pub(super) fn is_shared(path: &str) -> bool {
     [
         "/",
         "/tmp",

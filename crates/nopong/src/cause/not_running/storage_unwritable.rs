@@ -84,7 +84,9 @@ impl Cause for StorageUnwritable {
         let death = shared::last_word(case, META.id);
         let sandboxed =
             death.is_some_and(|d| matches!(d.kind, DeathKind::ReadOnlyFs | DeathKind::SandboxFailed));
-        let path = obstacles(case).first().map(|p| p.path.clone()).or_else(|| {
+        let obstacle = obstacles(case).first().copied();
+        let at = obstacle.and_then(|p| p.obstacle_path.as_deref()).map_or_else(|| "PATH".to_owned(), shell);
+        let path = obstacle.map(|p| p.path.clone()).or_else(|| {
             let text = death?.detail.as_deref().unwrap_or(&death?.text);
             let word = text.split([' ', '\'', '"']).find(|w| w.starts_with('/'))?;
             Some(word.trim_end_matches([':', '.', ',']).to_owned())
@@ -105,7 +107,7 @@ impl Cause for StorageUnwritable {
                 .step(format!("in a drop-in (systemctl edit {name}): [Service] ReadWritePaths={path}"))
             } else {
                 fix.step(format!(
-                    "where it is missing: install -d -o {user} -g {user} -m 750 PATH; where it has a wrong owner: chown {user}: PATH (the path itself, never recursively over a system folder)"
+                    "where it is missing: install -d -o {user} -g {user} -m 750 {at}; where it has a wrong owner: chown {user}: {at} (the path itself, never recursively over a system folder)"
                 ))
             }
         }))

@@ -135,7 +135,25 @@ fn examine(
         Answer::Unknown => None,
     };
     let mut reason = obstacle(name, &asked, &answer, wanted);
+    let mut in_the_way = match &answer {
+        Answer::No { at, .. } => Some(shown(at)),
+        _ => None,
+    };
     let room = room(&asked);
+    if let Some(says) = &mut reason {
+        // Behind it stands the unit itself.
+        match sandbox.reach(&asked) {
+            (Reach::ReadOnly, by) if writes => {
+                in_the_way = None;
+                says.push_str(&format!(", and the unit makes it read-only: {by}"));
+            }
+            (Reach::Hidden, by) => {
+                in_the_way = None;
+                says.push_str(&format!(", and the unit hides it: {by}"));
+            }
+            _ => {}
+        }
+    }
     if usable != Some(false) && !given {
         match sandbox.reach(&asked) {
             (Reach::ReadOnly, by) if writes => {
@@ -170,6 +188,7 @@ fn examine(
             .map(|l| text::shown(l.strip_suffix(b"\0").unwrap_or(&l), 200)),
         usable,
         obstacle: reason.filter(|_| !optional || exists),
+        obstacle_path: in_the_way.filter(|_| usable == Some(false)),
         free_bytes: room.map(|(bytes, ..)| bytes),
         free_inodes: room.and_then(|(_, inodes, _)| inodes),
         read_only: room.map(|(.., read_only)| read_only),
@@ -231,6 +250,18 @@ mod tests {
         assert_eq!(path("logfile").usable, Some(false));
         assert!(path("logfile").obstacle.as_deref().is_some_and(|o| o.contains("/no does not exist")));
         assert!(path("dir").free_bytes.is_some());
+        assert_eq!(path("dir").obstacle_path.as_deref(), Some("/etc"));
+        assert_eq!(path("logfile").obstacle_path.as_deref(), Some("/no"));
+    }
+
+    #[test]
+    fn behind_a_missing_folder_stands_the_unit() {
+        let configs = [config(&[("logfile", "/no/redis.log")])];
+        let storage =
+            look(&configs, Some(&unit("65000", &[("ProtectSystem", "strict")])), &[]).expect("looked");
+        let log = &storage.paths[0];
+        assert_eq!((log.usable, &log.obstacle_path), (Some(false), &None));
+        assert!(log.obstacle.as_deref().is_some_and(|o| o.contains("does not exist, and the unit makes it")));
     }
 
     #[test]
