@@ -175,8 +175,11 @@ fn no_json_panics() {
     }
 }
 
+/// Some tenths of a second on an idle machine: what is quadratic takes minutes.
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
+
 #[test]
-fn ten_thousand_rules_take_less_than_two_seconds() {
+fn ten_thousand_rules_are_judged_in_bounded_time() {
     let rule = |n: u32| {
         format!(
             r#"{{"IpProtocol": "tcp", "FromPort": 6379, "ToPort": 6379, "IpRanges": [{{"CidrIp": "172.16.{}.{}/32"}}]}}"#,
@@ -190,13 +193,13 @@ fn ten_thousand_rules_take_less_than_two_seconds() {
     let verdict =
         judged(&[("i", aws::INTERFACES), ("g", &groups), ("a", aws::ACL)], &dial("10.0.1.7", "10.0.2.5"));
     assert_eq!(verdict.verdict, Judged::Blocked);
-    assert!(before.elapsed() < std::time::Duration::from_secs(2), "{:?}", before.elapsed());
+    assert!(before.elapsed() < LIMIT, "{:?}", before.elapsed());
     let one = &GCP_RULES[GCP_RULES.find('{').expect("a rule")..GCP_RULES.find("\n },").expect("its end") + 3];
     let many = format!("[{}]", vec![one; 10_000].join(","));
     let before = crate::sys::now();
     let verdict = judged(&[("i", GCP_INSTANCES), ("r", &many)], &dial("10.132.0.7", "10.132.0.5"));
     assert_eq!(verdict.verdict, Judged::Blocked);
-    assert!(before.elapsed() < std::time::Duration::from_secs(2), "{:?}", before.elapsed());
+    assert!(before.elapsed() < LIMIT, "{:?}", before.elapsed());
     let groups: serde_json::Value = serde_json::from_str(AZURE_GROUPS).expect("parses");
     let rules: Vec<serde_json::Value> = (0..10_000u32)
         .map(|n| {
@@ -212,7 +215,7 @@ fn ten_thousand_rules_take_less_than_two_seconds() {
     let listings = [("n", AZURE_NICS), ("g", many.as_str()), ("v", AZURE_NETS)];
     let verdict = judged(&listings, &dial("192.168.7.7", "10.1.2.5"));
     assert_eq!(verdict.verdict, Judged::Blocked);
-    assert!(before.elapsed() < std::time::Duration::from_secs(2), "{:?}", before.elapsed());
+    assert!(before.elapsed() < LIMIT, "{:?}", before.elapsed());
 }
 
 fn count(value: &serde_json::Value) -> usize {
