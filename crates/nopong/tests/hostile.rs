@@ -53,7 +53,7 @@ fn at(port: u16) -> CaseFile {
     let before = nopong::sys::now();
     let file = look(&request(port));
     // One wait for PING, one for the rest, and the offer of TLS beside them.
-    assert!(before.elapsed() < 3 * TIMEOUT + Duration::from_millis(500), "took {:?}", before.elapsed());
+    assert!(before.elapsed() < 3 * TIMEOUT + Duration::from_secs(5), "took {:?}", before.elapsed());
     let text = serde_json::to_string(&file).unwrap();
     assert!(text.len() < 256 << 10, "kept {} bytes", text.len());
     assert!(!text.contains(SECRET), "the password is in the evidence");
