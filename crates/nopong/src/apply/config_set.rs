@@ -3,7 +3,7 @@
 //! A password set this way is in the file too (the plan writes it there first); the undo reads it from there, so the
 //! receipt needs none.
 
-use super::{Change, Fault, State};
+use super::{Change, Fault, State, in_container};
 use crate::secret::Secret;
 use crate::sys;
 use crate::wire::resp;
@@ -39,6 +39,19 @@ pub enum Door {
         /// Path.
         path: String,
     },
+    /// A port of a container, from within its network.
+    Container {
+        /// The engine's API socket.
+        socket: String,
+        /// Whole id.
+        id: String,
+        /// `docker` or `podman`, and the name: for the words.
+        engine: String,
+        /// See `engine`.
+        name: String,
+        /// Port inside.
+        port: u16,
+    },
 }
 
 /// One directive of the running server.
@@ -70,13 +83,16 @@ impl ConfigSet {
         let fault = |e: std::io::Error| {
             Fault::new(format!("cannot reach the running server: {}", sys::errno_name(&e)))
         };
-        let tcp = |at: &SocketAddr| -> Result<TcpStream, Fault> {
-            let stream = TcpStream::connect_timeout(at, LIMIT).map_err(fault)?;
+        let bounded = |stream: TcpStream| -> Result<TcpStream, Fault> {
             stream.set_read_timeout(Some(LIMIT)).map_err(fault)?;
             stream.set_write_timeout(Some(LIMIT)).map_err(fault)?;
             Ok(stream)
         };
+        let tcp = |at: &SocketAddr| bounded(TcpStream::connect_timeout(at, LIMIT).map_err(fault)?);
         match &self.door {
+            Door::Container { socket, id, port, .. } => {
+                Ok(Box::new(bounded(in_container::connect(socket, id, *port, LIMIT)?)?))
+            }
             Door::Tcp { at } => Ok(Box::new(tcp(at)?)),
             Door::Tls { at, cert, key } => {
                 let session = crate::probe::client::own_server(tcp(at)?, cert, key);
@@ -150,6 +166,11 @@ impl ConfigSet {
 
     /// Nobody listens there.
     pub(super) fn is_refused(&self) -> bool {
+        if let Door::Container { socket, id, .. } = &self.door
+            && in_container::main_process(socket, id).is_ok_and(|pid| pid.is_none())
+        {
+            return true;
+        }
         self.open().is_err_and(|f| ["ECONNREFUSED", "ENOENT"].iter().any(|e| f.says.contains(e)))
     }
 
@@ -284,6 +305,13 @@ impl Change for ConfigSet {
                 format!("--tls --insecure --cert {cert} --key {key} -h {} -p {}", at.ip(), at.port())
             }
             Door::Unix { path } => format!("-s {path}"),
+            Door::Container { engine, name, port, .. } => {
+                let name = crate::text::shell(name);
+                return Some(format!(
+                    "{engine} exec {name} redis-cli -p {port} CONFIG SET {} {value}",
+                    self.directive
+                ));
+            }
         };
         Some(format!("redis-cli {door} CONFIG SET {} {value}", self.directive))
     }
@@ -296,7 +324,11 @@ impl Change for ConfigSet {
         // Who may do CONFIG and no INFO does without.
         let info = session.ask(&["INFO", "server"])?.unwrap_or_default().concat();
         let of = |key: &str| info.lines().find_map(|l| l.strip_prefix(key)).map(str::to_owned);
-        let process = of("process_id:").and_then(|p| p.trim().parse::<u32>().ok());
+        // A container counts its processes for itself.
+        let process = match &self.door {
+            Door::Container { socket, id, .. } => in_container::main_process(socket, id)?,
+            _ => of("process_id:").and_then(|p| p.trim().parse::<u32>().ok()),
+        };
         Ok(match self.is_secret {
             true => serde_json::json!({ "set": !value.is_empty(), "process": process }),
             false => serde_json::json!({ "value": value, "process": process }),

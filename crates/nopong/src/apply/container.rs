@@ -1,12 +1,13 @@
-//! A container that is started, or goes on after a pause, through its engine's own command. Needs the right to use it.
+//! A container that is started, restarted, or goes on after a pause, through its engine's own command. Needs the right to
+//! use it.
 
 use super::{Change, Fault, Gate, State};
 use crate::sys;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// A start sets up networks and mounts.
-const VERB: Duration = Duration::from_secs(60);
+/// A stop takes its grace, and a start sets up networks and mounts.
+const VERB: Duration = Duration::from_secs(90);
 /// A question.
 const ASK: Duration = Duration::from_secs(10);
 /// How long Redis may save when it is stopped, in seconds, before the engine kills it (its own default is 10).
@@ -20,6 +21,25 @@ pub enum ContainerVerb {
     Start,
     /// End a pause.
     Unpause,
+    /// Restart one that runs, or that its policy starts again and again. What it mounts is looked up anew.
+    Restart,
+    /// The same in the undo, after everything that comes later in the plan was undone.
+    RestartAfterUndo,
+}
+
+impl ContainerVerb {
+    /// The engine's word.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Unpause => "unpause",
+            Self::Restart | Self::RestartAfterUndo => "restart",
+        }
+    }
+
+    fn restarts(self) -> bool {
+        matches!(self, Self::Restart | Self::RestartAfterUndo)
+    }
 }
 
 /// A container.
@@ -36,7 +56,7 @@ pub struct Container {
     /// What is done.
     #[serde(rename = "verb")]
     pub verb: ContainerVerb,
-    /// How to ask the server what an undo, which stops it, would lose.
+    /// How to ask the server what a stop would lose; none where nothing can be lost, or the operator wants it all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<Gate>,
 }
@@ -66,33 +86,71 @@ impl Container {
     }
 }
 
+impl Container {
+    fn restart(&self) -> Result<(), Fault> {
+        self.run(&["restart", "-t", GRACE, &self.id], VERB).map(drop)
+    }
+
+    /// It has not been started again since: it never read what was undone.
+    fn is_untouched(&self, before: &State) -> bool {
+        let started = before["started"].as_str().filter(|at| !at.is_empty());
+        started.is_some() && self.observe().is_ok_and(|now| now["started"] == before["started"])
+    }
+
+    /// How to ask the server that undoing this stops or restarts.
+    pub(super) fn stops_at_undo(&self, before: &State) -> Option<&Gate> {
+        let stops = match self.verb {
+            ContainerVerb::Start => before["status"] == "down",
+            ContainerVerb::RestartAfterUndo => !self.is_untouched(before),
+            ContainerVerb::Unpause | ContainerVerb::Restart => false,
+        };
+        self.gate.as_ref().filter(|_| stops)
+    }
+}
+
 impl Change for Container {
     fn says(&self) -> String {
         match self.verb {
             ContainerVerb::Start => format!("start container {}", self.name),
             ContainerVerb::Unpause => format!("end the pause of container {}", self.name),
+            ContainerVerb::Restart => format!("restart container {}", self.name),
+            ContainerVerb::RestartAfterUndo => format!("when undone: restart container {}", self.name),
         }
     }
 
     fn command(&self) -> Option<String> {
-        let verb = if self.verb == ContainerVerb::Start { "start" } else { "unpause" };
-        Some(format!("{} {verb} {}", self.engine, crate::text::shell(&self.name)))
+        let now = self.verb != ContainerVerb::RestartAfterUndo;
+        now.then(|| format!("{} {} {}", self.engine, self.verb.word(), crate::text::shell(&self.name)))
     }
 
     fn observe(&self) -> Result<State, Fault> {
-        let status =
-            self.run(&["inspect", "--type", "container", "--format", "{{.State.Status}}", &self.id], ASK)?;
+        let format = "{{.State.Status}} {{.State.StartedAt}}";
+        let said = self.run(&["inspect", "--type", "container", "--format", format, &self.id], ASK)?;
+        let (status, started) = said.split_once(' ').unwrap_or((&said, ""));
         // How it came to be down cannot be put back, and is the same to a client.
-        let status = match status.as_str() {
+        let status = match status {
             "created" | "configured" | "exited" | "stopped" | "dead" | "initialized" => "down",
             other => other,
         };
-        Ok(serde_json::json!({ "status": status }))
+        // `unseen`: no state tells whether it was restarted, so undoing it means doing it.
+        Ok(match self.verb.restarts() {
+            true => serde_json::json!({ "unseen": true, "status": status, "started": started }),
+            false => serde_json::json!({ "status": status }),
+        })
     }
 
     fn apply(&mut self, _before: &State) -> Result<(), Fault> {
-        let verb = if self.verb == ContainerVerb::Start { "start" } else { "unpause" };
-        self.run(&[verb, &self.id], VERB).map(drop)
+        match self.verb {
+            ContainerVerb::RestartAfterUndo => Ok(()),
+            ContainerVerb::Restart => {
+                // The plan may have waited for an answer: what it found then need not be so any more.
+                if let Some(gate) = &self.gate {
+                    gate.check().map_err(|f| Fault::new(format!("no restart now: {}", f.says)))?;
+                }
+                self.restart()
+            }
+            verb => self.run(&[verb.word(), &self.id], VERB).map(drop),
+        }
     }
 
     fn is_ours(&self, now: &State, _before: &State) -> bool {
@@ -100,9 +158,13 @@ impl Change for Container {
     }
 
     fn restore(&self, before: &State) -> Result<(), Fault> {
-        let arguments: &[&str] = match before["status"].as_str() {
-            Some("down") => &["stop", "-t", GRACE, &self.id],
-            Some("paused") => &["pause", &self.id],
+        let arguments: &[&str] = match (self.verb, before["status"].as_str()) {
+            (ContainerVerb::Restart, _) => return Ok(()),
+            (ContainerVerb::RestartAfterUndo, _) => {
+                return if self.is_untouched(before) { Ok(()) } else { self.restart() };
+            }
+            (_, Some("down")) => &["stop", "-t", GRACE, &self.id],
+            (_, Some("paused")) => &["pause", &self.id],
             _ => {
                 return Err(Fault::new(format!(
                     "container {} was in a state that nobody can put back",

@@ -108,6 +108,11 @@ impl Gate {
         })
     }
 
+    /// Somebody who says no password gets PONG.
+    pub fn lets_strangers_in(&self) -> Result<bool, Fault> {
+        self.asker().answers_a_stranger(&["PING"]).map(|said| said.is_ok())
+    }
+
     /// An error when the server must not be stopped now, or does not tell.
     pub fn check(&self) -> Result<(), Fault> {
         let standing = self

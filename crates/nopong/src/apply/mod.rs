@@ -9,6 +9,7 @@ mod data_file;
 mod drop_in;
 mod edit_file;
 mod gate;
+mod in_container;
 mod journal;
 mod make_folder;
 mod ownership;
@@ -161,7 +162,7 @@ actions! {
     RestoreDump,
     /// A drop-in of a unit.
     DropIn,
-    /// A container, started or let go on.
+    /// A container, started, restarted or let go on.
     Container,
     /// A program of another service manager.
     Supervised,
@@ -181,7 +182,7 @@ impl Action {
     fn stops_at_undo(&self, before: &State) -> Option<&Gate> {
         match self {
             Self::Restart(c) => c.stops_at_undo(before),
-            Self::Container(c) => c.gate.as_ref().filter(|_| before["status"] == "down"),
+            Self::Container(c) => c.stops_at_undo(before),
             Self::Supervised(c) => c.stops_at_undo(before),
             Self::UnitState(c) => c.gate.as_ref().filter(|_| c.start && before["runs"] == false),
             _ => None,

@@ -200,6 +200,15 @@ impl Container {
             .map(|(inside, _)| inside)
     }
 
+    /// The mount that brings a path of the container: where several do, the one nearest to it.
+    pub fn mount_of(&self, inside: &str) -> Option<&Mount> {
+        let brings = |m: &&Mount| {
+            let within = inside.strip_prefix(m.inside.trim_end_matches('/'));
+            within.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.mounts.iter().filter(brings).max_by_key(|m| m.inside.len())
+    }
+
     /// Names of the networks it is attached to.
     pub fn network_names(&self) -> Vec<&str> {
         self.networks.iter().map(|n| n.network.as_str()).collect()

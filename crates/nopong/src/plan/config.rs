@@ -73,6 +73,31 @@ fn password_unless_set(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
         ));
     }
     let default_user = default_user(draft)?;
+    let path = draft.file()?;
+    let secret = new_password(draft, &path, default_user)?;
+    if draft.case.process().is_some() && !can_set(draft, "requirepass") {
+        // Renamed away, or no way in: it reads its file when it starts again.
+        draft.restart = true;
+    } else if let Some(door) = door(draft.case) {
+        draft.running.push(Action::ConfigSet(ConfigSet {
+            door,
+            directive: "requirepass".to_owned(),
+            value: None,
+            secret: Some(secret),
+            is_secret: true,
+            file: Some(path),
+            login: draft.wish.login.clone(),
+        }));
+    }
+    Ok(())
+}
+
+/// Puts a password, the operator's or a new one, into the file and the line of the default user.
+pub(super) fn new_password(
+    draft: &mut Draft<'_>,
+    path: &str,
+    default_user: Option<DefaultUser>,
+) -> Result<Secret, NoPlan> {
     let (secret, known) = match &draft.wish.password {
         Some(given) => (given.clone(), true),
         None => (Secret::new(generate()?), false),
@@ -85,33 +110,18 @@ fn password_unless_set(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
         draft.edits.of(&user.file)?.set_line(user.line, &words);
         draft.edits.says(&user.file, "user default … >*** for nopass".to_owned());
     }
-    let path = draft.file()?;
-    draft.edits.of(&path)?.set("requirepass", &[secret.reveal().as_bytes()]);
-    draft.edits.says(&path, "requirepass ***".to_owned());
-    if draft.case.process().is_some() && !can_set(draft, "requirepass") {
-        // Renamed away, or no way in: it reads its file when it starts again.
-        draft.restart = true;
-    } else if let Some(door) = door(draft.case) {
-        draft.running.push(Action::ConfigSet(ConfigSet {
-            door,
-            directive: "requirepass".to_owned(),
-            value: None,
-            secret: Some(secret.clone()),
-            is_secret: true,
-            file: Some(path),
-            login: draft.wish.login.clone(),
-        }));
-    }
+    draft.edits.of(path)?.set("requirepass", &[secret.reveal().as_bytes()]);
+    draft.edits.says(path, "requirepass ***".to_owned());
     draft.plan.noticed_by.push("clients: the server wants a password from now on".to_owned());
     if !known {
         draft.plan.advice.push("give the new password to every client of this server".to_owned());
     }
-    draft.plan.new_password = Some(secret);
-    Ok(())
+    draft.plan.new_password = Some(secret.clone());
+    Ok(secret)
 }
 
 /// A line `user default … nopass`, as CONFIG REWRITE writes it.
-struct DefaultUser {
+pub(super) struct DefaultUser {
     file: String,
     line: usize,
     words: Vec<Vec<u8>>,
@@ -125,16 +135,7 @@ fn is_nopass(word: &[u8]) -> bool {
 /// ACLLoadUsersAtStartup), so it gets the password too. Refused where that is not one word for another, and with an ACL
 /// file, where CONFIG SET requirepass could not be taken back.
 fn default_user(draft: &Draft<'_>) -> Result<Option<DefaultUser>, NoPlan> {
-    let refused = |place: &str| {
-        NoPlan::Refused(format!(
-            "the default user is set in {place}, and requirepass beside it does not last: give it a password there \
-             (`user default on >PASSWORD ~* &* +@all`), load it, and fix again"
-        ))
-    };
     let config = draft.case.config().ok_or(NoPlan::Advice(None))?;
-    if let Some(path) = config.value("aclfile").filter(|path| !path.is_empty()) {
-        return Err(refused(path));
-    }
     let files: std::collections::BTreeSet<&str> = config
         .settings
         .values()
@@ -142,6 +143,23 @@ fn default_user(draft: &Draft<'_>) -> Result<Option<DefaultUser>, NoPlan> {
         .map(|s| s.file.as_str())
         .chain(config.file.as_deref())
         .collect();
+    default_user_in(config.value("aclfile"), files)
+}
+
+/// The same for these files.
+pub(super) fn default_user_in<'a>(
+    aclfile: Option<&str>,
+    files: impl IntoIterator<Item = &'a str>,
+) -> Result<Option<DefaultUser>, NoPlan> {
+    let refused = |place: &str| {
+        NoPlan::Refused(format!(
+            "the default user is set in {place}, and requirepass beside it does not last: give it a password there \
+             (`user default on >PASSWORD ~* &* +@all`), load it, and fix again"
+        ))
+    };
+    if let Some(path) = aclfile.filter(|path| !path.is_empty()) {
+        return Err(refused(path));
+    }
     let mut found = files.into_iter().flat_map(default_user_lines);
     match (found.next(), found.next()) {
         (None, _) => Ok(None),

@@ -11,6 +11,7 @@ mod guard;
 mod judged;
 mod log_folder;
 mod managed;
+mod mounted;
 mod persist;
 mod repair;
 mod rules;
@@ -193,6 +194,8 @@ struct Draft<'a> {
     managed: Option<crate::apply::Supervised>,
     /// The unit has to be restarted, because the running server does not take the setting.
     restart: bool,
+    /// The server is in a container: this host's own files and units are not its.
+    contained: bool,
     plan: Plan,
 }
 
@@ -244,6 +247,7 @@ pub fn plan(case: &Case<'_>, diagnosis: &Diagnosis, wish: &Wish) -> Result<Plan,
         start: None,
         managed: None,
         restart: false,
+        contained: false,
         plan: Plan {
             cause: finding.cause.meta().id.to_owned(),
             finding: finding.title.clone(),
@@ -253,7 +257,10 @@ pub fn plan(case: &Case<'_>, diagnosis: &Diagnosis, wish: &Wish) -> Result<Plan,
         },
     };
     remedy(&mut draft, finding.cause.meta().id, finding)?;
-    for behind in diagnosis.behind.iter().filter(|f| f.band == crate::diagnosis::Band::Confirmed) {
+    // Of a container that is looked at again, and what is behind is planned then.
+    let confirmed = |f: &&Finding| f.band == crate::diagnosis::Band::Confirmed && !draft.contained;
+    let behind: Vec<&Finding> = diagnosis.behind.iter().filter(confirmed).collect();
+    for behind in behind {
         let id = behind.cause.meta().id;
         // The file that is put into force says where to listen.
         let in_file = draft.plan.cause == "config-not-applied" && id.starts_with("bind-");
@@ -284,6 +291,9 @@ fn open_question(case: &Case<'_>) -> String {
 /// Adds the remedy of one cause to the draft.
 fn remedy(draft: &mut Draft<'_>, id: &str, finding: &Finding) -> Result<(), NoPlan> {
     if let Some(done) = settings::correct(draft, id) {
+        return done;
+    }
+    if let Some(done) = mounted::remedy(draft, id) {
         return done;
     }
     match id {
@@ -371,9 +381,11 @@ fn finish(mut draft: Draft<'_>) -> Result<Plan, NoPlan> {
         plan.noticed_by.push("clients: the server starts".to_owned());
         plan.actions.push(Action::Supervised(start));
     }
-    exposure::check(draft.case, &edited, &mut plan)?;
+    if !draft.contained {
+        exposure::check(draft.case, &edited, &mut plan)?;
+    }
     plan.advice.extend(undo_needs(draft.case, &plan));
-    plan.guarded = !draft.rules.is_empty() || (changes_files && runs);
+    plan.guarded |= !draft.rules.is_empty() || (changes_files && runs);
     plan.actions.extend(draft.rules);
     if plan.actions.is_empty() {
         return Err(NoPlan::Advice(None));

@@ -26,7 +26,8 @@ pub(super) fn repair(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
     Ok(())
 }
 
-fn line(draft: &mut Draft<'_>, error: &ConfigFault) -> Result<(), NoPlan> {
+/// Corrects one refused line where it can only mean one thing.
+pub(super) fn line(draft: &mut Draft<'_>, error: &ConfigFault) -> Result<(), NoPlan> {
     let unclear = || NoPlan::Advice(None);
     let number = error.line.ok_or_else(unclear)? as usize;
     let document = draft.edits.of(&error.file)?;

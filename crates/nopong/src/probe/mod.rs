@@ -4,7 +4,7 @@
 
 pub mod client;
 pub mod cloud;
-mod containers;
+pub(crate) mod containers;
 pub mod ends;
 pub mod firewall;
 pub mod handshakes;

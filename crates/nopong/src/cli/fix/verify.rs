@@ -1,6 +1,7 @@
 //! Verifying is looking again, from the client's side: not an exit code.
 
 use super::Work;
+use crate::cause::containers;
 use crate::diagnosis::{self, Case, Symptom};
 use crate::evidence::CaseFile;
 use crate::plan::Plan;
@@ -16,6 +17,14 @@ pub(super) enum Verified {
     Pong(String),
     /// The obstacle is gone and another one is there.
     Other(Box<CaseFile>, String),
+}
+
+/// The configuration file of the server that answers: a container has its own.
+fn file_of<'a>(case: &Case<'a>) -> Option<&'a str> {
+    match containers::meant(case).filter(|m| m.tie != containers::Tie::Only) {
+        Some(meant) => meant.container.config.as_ref()?.host.as_deref(),
+        None => case.config()?.file.as_deref(),
+    }
 }
 
 impl Work<'_> {
@@ -53,8 +62,7 @@ impl Work<'_> {
             // A server with a password of its own: that a client who knows it gets through is what is verified.
             if case.error_word() == Some("NOAUTH")
                 && request.target.password.is_none()
-                && let Some(secret) =
-                    case.config().and_then(|c| c.file.as_deref()).and_then(apply::requirepass_of)
+                && let Some(secret) = file_of(&case).and_then(apply::requirepass_of)
             {
                 request.target.password = Some(secret);
                 continue;

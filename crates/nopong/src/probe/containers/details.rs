@@ -24,12 +24,7 @@ const DIRECTIVES: &[&str] = &["bind", "port", "protected-mode", "tls-port", "max
 
 /// Adds them.
 pub(super) fn add(socket: &Path, container: &mut Container, whole: &serde_json::Value, with_log: bool) {
-    // The process of a remote engine, or of one in a virtual machine, is another process here.
-    let ours = |pid: &u32| {
-        let groups = sys::read_text(format!("/proc/{pid}/cgroup"), 64 << 10).unwrap_or_default();
-        container_of(&groups).as_deref() == Some(container.id.as_str())
-    };
-    container.pid = container.pid.filter(ours);
+    container.pid = container.pid.filter(|pid| is_of(*pid, &container.id));
     container.listens = container.pid.and_then(listens);
     container.config = config(container, &inspect::command(whole));
     if with_log {
@@ -38,8 +33,14 @@ pub(super) fn add(socket: &Path, container: &mut Container, whole: &serde_json::
     }
 }
 
+/// The process is the container's: that of a remote engine, or of one in a virtual machine, is another process here.
+pub(crate) fn is_of(pid: u32, id: &str) -> bool {
+    let groups = sys::read_text(format!("/proc/{pid}/cgroup"), 64 << 10).unwrap_or_default();
+    container_of(&groups).as_deref() == Some(id)
+}
+
 /// Listening TCP sockets of the process's network namespace (proc_pid_net(5)); open to everybody.
-fn listens(pid: u32) -> Option<Vec<SocketAddr>> {
+pub(crate) fn listens(pid: u32) -> Option<Vec<SocketAddr>> {
     let table = |name: &str| sys::read_text(format!("/proc/{pid}/net/{name}"), 4 << 20).ok();
     let mut all: Vec<SocketAddr> = table("tcp")?.lines().filter_map(listener).collect();
     all.extend(table("tcp6").unwrap_or_default().lines().filter_map(listener));
@@ -181,10 +182,9 @@ fn config(container: &Container, command: &[String]) -> Option<ConfigFile> {
 
 /// Where a path of the container is on the host, if a mount brings it.
 fn on_host(container: &Container, inside: &str) -> Option<String> {
-    container.mounts.iter().filter(|m| m.kind == "bind").find_map(|m| {
-        let rest = inside.strip_prefix(m.inside.as_str())?;
-        (rest.is_empty() || rest.starts_with('/')).then(|| format!("{}{rest}", m.source))
-    })
+    let mount = container.mount_of(inside).filter(|m| m.kind == "bind")?;
+    let rest = inside.strip_prefix(mount.inside.trim_end_matches('/'))?;
+    Some(format!("{}{rest}", mount.source.trim_end_matches('/')))
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ mod details;
 mod disk;
 mod inspect;
 
+pub(crate) use details::{is_of, listens};
+
 use super::server::processes::container_of;
 use super::{Request, timed};
 use crate::evidence::containers::{Container, Containers};
