@@ -51,6 +51,9 @@ pub enum Door {
         name: String,
         /// Port inside.
         port: u16,
+        /// Its unix socket, by its path inside: instead of the port.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unix: Option<String>,
     },
 }
 
@@ -89,8 +92,17 @@ impl ConfigSet {
             Ok(stream)
         };
         let tcp = |at: &SocketAddr| bounded(TcpStream::connect_timeout(at, LIMIT).map_err(fault)?);
+        let unix = |path: &str| -> Result<UnixStream, Fault> {
+            let stream = UnixStream::connect(path).map_err(fault)?;
+            stream.set_read_timeout(Some(LIMIT)).map_err(fault)?;
+            stream.set_write_timeout(Some(LIMIT)).map_err(fault)?;
+            Ok(stream)
+        };
         match &self.door {
-            Door::Container { socket, id, port, .. } => {
+            Door::Container { socket, id, unix: Some(path), .. } => {
+                Ok(Box::new(unix(&in_container::path(socket, id, path)?)?))
+            }
+            Door::Container { socket, id, port, unix: None, .. } => {
                 Ok(Box::new(bounded(in_container::connect(socket, id, *port, LIMIT)?)?))
             }
             Door::Tcp { at } => Ok(Box::new(tcp(at)?)),
@@ -100,12 +112,7 @@ impl ConfigSet {
                     session.map_err(|why| Fault::new(format!("TLS with the running server: {why}")))?,
                 ))
             }
-            Door::Unix { path } => {
-                let stream = UnixStream::connect(path).map_err(fault)?;
-                stream.set_read_timeout(Some(LIMIT)).map_err(fault)?;
-                stream.set_write_timeout(Some(LIMIT)).map_err(fault)?;
-                Ok(Box::new(stream))
-            }
+            Door::Unix { path } => Ok(Box::new(unix(path)?)),
         }
     }
 
@@ -305,10 +312,11 @@ impl Change for ConfigSet {
                 format!("--tls --insecure --cert {cert} --key {key} -h {} -p {}", at.ip(), at.port())
             }
             Door::Unix { path } => format!("-s {path}"),
-            Door::Container { engine, name, port, .. } => {
+            Door::Container { engine, name, port, unix, .. } => {
                 let name = crate::text::shell(name);
+                let at = unix.as_ref().map_or_else(|| format!("-p {port}"), |path| format!("-s {path}"));
                 return Some(format!(
-                    "{engine} exec {name} redis-cli -p {port} CONFIG SET {} {value}",
+                    "{engine} exec {name} redis-cli {at} CONFIG SET {} {value}",
                     self.directive
                 ));
             }

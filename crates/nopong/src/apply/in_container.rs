@@ -59,6 +59,12 @@ pub(super) fn connect(socket: &str, id: &str, port: u16, limit: Duration) -> Res
         .unwrap_or_else(|_| Err(Fault::new("the container's network cannot be entered")))
 }
 
+/// Where a path of the container is found from here.
+pub(super) fn path(socket: &str, id: &str, inside: &str) -> Result<String, Fault> {
+    let pid = main_process(socket, id)?.ok_or_else(|| Fault::new("its container does not run"))?;
+    Ok(format!("/proc/{pid}/root{inside}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{address, main_process};

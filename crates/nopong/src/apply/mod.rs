@@ -172,7 +172,8 @@ impl Action {
     /// Whether an ordinary user lacks the right to it. Redis decides for itself who may set something.
     pub fn needs_root(&self) -> bool {
         match self {
-            Self::ConfigSet(_) => false,
+            // To enter a container's network is root's.
+            Self::ConfigSet(set) => matches!(set.door, Door::Container { .. }),
             Self::EditFile(edit) => !edit.is_ours_to_write(),
             _ => true,
         }

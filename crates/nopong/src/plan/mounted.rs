@@ -126,10 +126,17 @@ fn refused_line(draft: &mut Draft<'_>, meant: Meant<'_>) -> Result<(), NoPlan> {
     Ok(())
 }
 
-/// TCP was switched off in the file: the port that the engine leads to is switched on, not without a password.
+/// TCP was switched off in the file: the port that the engine leads to is switched on, not without a password. The running
+/// server is asked at its unix socket.
 fn port(draft: &mut Draft<'_>, meant: Meant<'_>) -> Result<(), NoPlan> {
-    let _ = (draft, meant);
-    Err(NoPlan::Advice(None))
+    let at = mounted(draft, meant)?;
+    not_in_the_command(&at, "port")?;
+    not_in_the_command(&at, "unixsocket")?;
+    let (gate, standing) = asked(draft, &at)?;
+    let mut anew = password(draft, &at, &gate)?;
+    // CONFIG SET port is taken since Redis 7.0.
+    anew |= !told(draft, &at, &gate, "port", &[&meant.port.to_string()], version(&standing) >= (7, 0))?;
+    carry_out(draft, &at, &gate, anew.then_some(&standing))
 }
 
 /// The file, where it is surely the one that the container's server reads.
@@ -201,7 +208,9 @@ fn read(c: &Container, bytes: &[u8]) -> Option<Loaded> {
 }
 
 fn in_command(c: &Container, directive: &str) -> bool {
-    c.command.iter().any(|w| w.trim_start_matches('-').eq_ignore_ascii_case(directive))
+    // `sh -c` has its words in one.
+    let mut words = c.command.iter().flat_map(|w| w.split_whitespace());
+    words.any(|w| w.strip_prefix("--").is_some_and(|name| name.eq_ignore_ascii_case(directive)))
 }
 
 /// What stands in the command wins over the file.
@@ -228,6 +237,7 @@ fn door(draft: &Draft<'_>, meant: &Meant<'_>) -> Door {
         engine: containers::engine(draft.case).to_owned(),
         name: meant.container.name.clone(),
         port: meant.port,
+        unix: None,
     }
 }
 
@@ -242,7 +252,15 @@ pub(super) fn gate_of(draft: &Draft<'_>, meant: &Meant<'_>) -> Gate {
 }
 
 fn gate(draft: &Draft<'_>, at: &Mounted<'_>) -> Gate {
-    Gate { save: Some(at.loaded.text("save")), ..gate_of(draft, &at.meant) }
+    let mut gate = Gate { save: Some(at.loaded.text("save")), ..gate_of(draft, &at.meant) };
+    let path = at.loaded.text("unixsocket");
+    if let Door::Container { unix, .. } = &mut gate.door
+        && at.loaded.text("port") == "0"
+        && path.starts_with('/')
+    {
+        *unix = Some(path);
+    }
+    gate
 }
 
 fn asked(draft: &Draft<'_>, at: &Mounted<'_>) -> Result<(Gate, Standing), NoPlan> {
@@ -399,11 +417,70 @@ fn may_restart(draft: &Draft<'_>, at: &Mounted<'_>, standing: &Standing) -> Resu
     let unsaved = standing.info.get("rdb_changes_since_last_save").is_some_and(|n| n != "0");
     let appends = standing.info.get("aof_enabled").is_some_and(|on| on == "1");
     if unsaved && !appends {
-        return refuse("there is unsaved data, and its engine waits for no end of a save: BGSAVE first");
+        return refuse(
+            "there is unsaved data, and whether it is given the time to save at the stop is not known: \
+             save it first with redis-cli BGSAVE",
+        );
     }
     let file = at.loaded.text("appendonly");
     if !in_command(c, "appendonly") && (file == "yes") != appends {
         return refuse(&format!("{} says `appendonly {file}`, and it runs otherwise", at.path));
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{in_command, read};
+    use crate::evidence::containers::{Container, Mount};
+
+    fn container(image: &str, command: &[&str]) -> Container {
+        Container {
+            image: image.to_owned(),
+            command: command.iter().map(|w| (*w).to_owned()).collect(),
+            ..Container::default()
+        }
+    }
+
+    #[test]
+    fn a_directive_of_the_command() {
+        let c = container("redis:8", &["redis-server", "/etc/redis.conf", "--bind", "127.0.0.1"]);
+        assert!(in_command(&c, "bind") && !in_command(&c, "port"));
+        let c = container("redis:8", &["sh", "-c", "exec redis-server /r.conf --PORT 7000"]);
+        assert!(in_command(&c, "port") && !in_command(&c, "r.conf"));
+    }
+
+    #[test]
+    fn read_as_the_images_release_reads_it() {
+        let errors = |image: &str| {
+            let loaded = read(&container(image, &[]), b"io-threads-do-reads maybe\n").expect("read");
+            loaded.errors.len()
+        };
+        // Deprecated and ignored since Redis 8.
+        assert_eq!(errors("redis:7.2"), 1);
+        assert_eq!(errors("registry:5000/redis:latest"), errors("redis:8"));
+    }
+
+    #[test]
+    fn the_nearest_mount_brings_a_file() {
+        let mount = |source: &str, inside: &str, kind: &str| Mount {
+            source: source.to_owned(),
+            inside: inside.to_owned(),
+            kind: kind.to_owned(),
+            writable: true,
+        };
+        let c = Container {
+            mounts: vec![
+                mount("/srv/etc", "/etc", "bind"),
+                mount("conf", "/etc/redis", "volume"),
+                mount("/srv/a.conf", "/etc/redis/a.conf", "bind"),
+            ],
+            ..Container::default()
+        };
+        let of = |path: &str| c.mount_of(path).map(|m| m.source.as_str());
+        assert_eq!(of("/etc/redis/a.conf"), Some("/srv/a.conf"));
+        assert_eq!(of("/etc/redis/b.conf"), Some("conf"));
+        assert_eq!(of("/etc/redis.conf"), Some("/srv/etc"));
+        assert_eq!(of("/data/x"), None);
+    }
 }

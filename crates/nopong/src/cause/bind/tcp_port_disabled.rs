@@ -3,6 +3,7 @@
 use crate::cause::common::{
     directive, listing, meta, named, place, redis_listeners, restart, servers_here, sh,
 };
+use crate::cause::containers::{self, Meant, Tie};
 use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
 
@@ -17,7 +18,7 @@ static META: Meta = Meta {
         Category::Bind,
         Stage::Connect,
         "Redis runs without a TCP port",
-        &["listener", "process", "config"],
+        &["listener", "process", "config", "container"],
     )
 };
 
@@ -27,12 +28,41 @@ fn port<'a>(case: &Case<'a>) -> Option<&'a str> {
     inside.or_else(|| case.config().and_then(|c| c.value("port")))
 }
 
+/// A container whose Redis has its port switched off, and listens on none at all.
+fn in_container<'a>(case: &Case<'a>) -> Option<Meant<'a>> {
+    let fits = matches!(case.symptom, Symptom::Refused | Symptom::Closed | Symptom::Reset);
+    let meant =
+        containers::meant(case).filter(|m| fits && m.tie != Tie::Only && m.container.status == "running")?;
+    let c = meant.container;
+    let off = c.config.as_ref().and_then(|f| f.settings.get("port")).is_some_and(|s| s.value == "0");
+    let nowhere = c.listens.as_ref().is_some_and(Vec::is_empty);
+    (off && nowhere && c.network_mode != "host" && !containers::loops(case, c)).then_some(meant)
+}
+
+fn fix_of_container(case: &Case<'_>, meant: &Meant<'_>) -> Fix {
+    let place = meant.container.config.as_ref().and_then(|f| f.settings.get("port")).map_or_else(
+        || "its configuration".to_owned(),
+        |s| s.line.map_or_else(|| "its command".to_owned(), |line| format!("{}:{line}", s.file)),
+    );
+    let fix = Fix::new(Risk::Ask, "give Redis its TCP port back, with a password set")
+        .step(format!("in {place}: port {}", meant.port))
+        .step("and requirepass with a long random value: protected mode refuses other addresses without one");
+    containers::restart(fix, case, meant.container)
+}
+
 impl Cause for TcpPortDisabled {
     fn meta(&self) -> &'static Meta {
         &META
     }
 
     fn weigh(&self, case: &Case<'_>) -> Vec<Reason> {
+        if let Some(meant) = in_container(case) {
+            let says = "has port 0 in its configuration, and nobody in it listens on a TCP port";
+            return vec![Reason::confirms(
+                "container",
+                format!("{} {says}", containers::named(meant.container)),
+            )];
+        }
         if case.symptom != Symptom::Refused {
             return Vec::new();
         }
@@ -88,6 +118,9 @@ impl Cause for TcpPortDisabled {
     }
 
     fn fix(&self, case: &Case<'_>) -> Option<Fix> {
+        if let Some(meant) = in_container(case) {
+            return Some(fix_of_container(case, &meant));
+        }
         let socket =
             case.config().and_then(|c| c.value("unixsocket")).filter(|p| !p.is_empty()).map(str::to_owned);
         let mut fix = Fix::new(Risk::Ask, "use the unix socket, or give Redis its TCP port back");
@@ -128,6 +161,25 @@ mod tests {
     fn ruled_out_by_a_listener_and_by_no_process() {
         assert!(rules_out(&TcpPortDisabled, &running(on_server(refused()), "127.0.0.1:6379")));
         assert!(rules_out(&TcpPortDisabled, &on_server(refused())));
+    }
+
+    #[test]
+    fn of_a_container() {
+        use crate::cause::testing::{publish, with_container};
+        use crate::evidence::containers::ConfigFile;
+        use crate::evidence::server::Setting;
+        let with_port = |port: &str, listens: &[&str]| {
+            with_container(on_server(refused()), |c| {
+                publish(c, "0.0.0.0:6379");
+                c.listens = Some(listens.iter().map(|at| at.parse().unwrap()).collect());
+                let set = Setting { value: port.to_owned(), file: "/srv/r.conf".to_owned(), line: Some(1) };
+                let settings = [("port".to_owned(), set)].into();
+                c.config = Some(ConfigFile { settings, ..ConfigFile::default() });
+            })
+        };
+        assert_eq!(first(&with_port("0", &[])), Some(("tcp-port-disabled", Band::Confirmed)));
+        assert!(!confirms(&TcpPortDisabled, &with_port("6379", &[])));
+        assert!(!confirms(&TcpPortDisabled, &with_port("0", &["0.0.0.0:6380"])), "TLS, perhaps");
     }
 
     #[test]
