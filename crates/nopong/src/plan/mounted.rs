@@ -404,7 +404,7 @@ fn may_restart(draft: &Draft<'_>, at: &Mounted<'_>, standing: &Standing) -> Resu
     let own = processes.iter().find(|p| p.container.as_deref() == Some(c.id.as_str())).map(|p| p.pid);
     // Redis works in the folder of its data.
     let folder = own.or(c.pid).map(|pid| format!("/proc/{pid}/cwd"));
-    match folder.as_ref().and_then(sys::is_in_memory) {
+    match folder.as_deref().and_then(sys::is_in_memory) {
         Some(false) => {}
         Some(true) => {
             return refuse("its data are on a file system in memory, which ends with the container");

@@ -161,11 +161,10 @@ pub fn room(path: impl AsRef<Path>) -> Option<(u64, Option<u64>, bool)> {
     Some((found.f_bavail.saturating_mul(found.f_frsize), inodes, read_only))
 }
 
-/// What is there is lost when it is unmounted: tmpfs or ramfs (statfs(2)).
-pub fn is_in_memory(path: impl AsRef<Path>) -> Option<bool> {
-    const KINDS: [i64; 2] = [0x0102_1994, 0x8584_58f6];
-    let found = rustix::fs::statfs(path.as_ref()).ok()?;
-    i64::try_from(found.f_type).ok().map(|kind| KINDS.contains(&kind))
+/// What is there is lost when it is unmounted: tmpfs (statfs(2)).
+pub fn is_in_memory(path: &str) -> Option<bool> {
+    let found = nix::sys::statfs::statfs(path).ok()?;
+    Some(found.filesystem_type() == nix::sys::statfs::TMPFS_MAGIC)
 }
 
 /// Why a path cannot be replaced by another file, where that is known beforehand: a flag of chattr(1), or a mount.
