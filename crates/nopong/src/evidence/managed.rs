@@ -128,8 +128,8 @@ impl Says for Managed {
             Standing::GivenUp => "was given up",
             Standing::Moving => "is on its way",
             Standing::Unlisted => "is not known to it yet",
-            Standing::Unmanaged => "has no manager that runs",
-            Standing::Unknown => "stands nobody knows how",
+            Standing::Unmanaged => "is down: its manager does not run",
+            Standing::Unknown => "could not be asked about",
         };
         let said = if self.says.is_empty() { String::new() } else { format!(" ({})", self.says) };
         format!("{} of {} {how}{said}", self.called(), self.file)

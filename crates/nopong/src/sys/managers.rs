@@ -35,6 +35,10 @@ pub fn supervisord(config: &str) -> Result<Vec<State>, String> {
     match code {
         // 3: some program does not run (supervisor/supervisorctl.py, LSBStatusExitStatuses).
         Some(0 | 3) => Ok(out.lines().filter_map(line).collect()),
+        // Its socket is root's unless `chmod` or `chown` of [unix_http_server] says otherwise.
+        _ if out.contains("PermissionError") => {
+            Err("supervisorctl status: not permitted, needs root (to use its socket)".to_owned())
+        }
         _ => Err(format!("supervisorctl status: {}", text::shown_str(out.trim(), 200))),
     }
 }

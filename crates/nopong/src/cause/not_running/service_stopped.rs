@@ -169,6 +169,7 @@ impl Cause for ServiceStopped {
                 Standing::GivenUp => format!("{called} was given up: {}", managed.says),
                 Standing::Unlisted => format!("{called} is not known to it yet"),
                 Standing::Unmanaged => format!("{called} does not run: nor does {}", managed.manager.name()),
+                Standing::Unknown => format!("{called} does not run"),
                 _ => format!("{called} is stopped"),
             };
         }
