@@ -108,13 +108,15 @@ impl Loader<'_> {
             Ok(ip) => Some(ip),
             Err(_) => legacy_ipv4(host).map(IpAddr::V4),
         };
+        let scoped =
+            host.split_once('%').is_some_and(|(ip, dev)| !dev.is_empty() && ip.parse::<Ipv6Addr>().is_ok());
         match (self.files.bindable(host, ipv6), literal) {
             (Bindable::Unknown, Some(IpAddr::V6(ip))) if ip.to_ipv4_mapped().is_some() => {
                 Bindable::No(OsError(22))
             }
             (Bindable::Unknown, Some(ip)) => Bindable::Yes(ip),
             // Neither an address nor a name of anything.
-            (Bindable::Unknown, None) if ipv6 || !is_host_name(host) => {
+            (Bindable::Unknown, None) if !scoped && (ipv6 || !is_host_name(host)) => {
                 Bindable::NotResolved("Name or service not known".to_owned())
             }
             (answer, _) => answer,

@@ -3,6 +3,7 @@
 //! Nothing here does IO and nothing here judges. "Could not look" is a value with its reason, never a
 //! false: a cause that reads an unknown fact must stay silent about it.
 
+pub mod bind_word;
 pub mod bundle;
 mod case;
 pub mod client;

@@ -3,6 +3,7 @@
 use super::{Draft, NoPlan, config_door as door, served_address, start};
 use crate::apply::{Action, ConfigSet};
 use crate::diagnosis::Symptom;
+use crate::evidence::bind_word::BindWord;
 use crate::secret::Secret;
 
 /// Length of a generated password: 32 letters and digits have about 190 bits.
@@ -260,26 +261,41 @@ fn set_on(draft: &Draft<'_>, directive: &str, value: Option<&str>) -> Option<Act
     }))
 }
 
-/// A bind address that is not (yet) on this machine becomes optional (`-`, Redis 6.2).
+/// A bind address that is not (yet) on this machine becomes optional (`-`, Redis 6.2); a link-local one gets the interface
+/// that has it.
 pub(super) fn optional_binds(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
     let config = draft.case.config().ok_or(NoPlan::Advice(None))?;
     let own = draft.case.server.address.get().ok_or(NoPlan::Advice(None))?;
-    let here = |word: &str| {
-        word.starts_with('-')
-            || ["*", "::*", "0.0.0.0", "::"].contains(&word)
-            || own.iter().any(|a| a.address.to_string() == word)
-            || word
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|a| a.is_loopback() && own.iter().any(|o| o.address == a))
-    };
     let bind = config.value("bind").unwrap_or_default().to_owned();
-    let words: Vec<String> =
-        bind.split_whitespace().map(|w| if here(w) { w.to_owned() } else { format!("-{w}") }).collect();
+    let mut words = Vec::new();
+    let mut left = false;
+    for word in bind.split_whitespace() {
+        let (sign, plain) = word.strip_prefix('-').map_or(("", word), |plain| ("-", plain));
+        let is = BindWord::of(plain, own);
+        left |= is == BindWord::Here;
+        words.push(match (is.corrected(plain), &is) {
+            (_, BindWord::Here) => word.to_owned(),
+            (_, BindWord::Tentative) if sign.is_empty() => {
+                return Err(NoPlan::Refused(format!(
+                    "{plain} is tentative: look again in some seconds; if it stays so, another host has it (ip -6 address)"
+                )));
+            }
+            (Some(right), _) if sign.is_empty() || !is.is_forgiven() => {
+                left = true;
+                format!("{sign}{right}")
+            }
+            (None, is) if !is.is_forgiven() => {
+                let says = is.says(plain).unwrap_or_default();
+                return Err(NoPlan::Refused(format!("bind names {says}: correct the line")));
+            }
+            _ => format!("-{plain}"),
+        });
+    }
     if words.join(" ") == bind {
         // Every one of them is here by now.
         return super::supervisor::late_address(draft);
     }
-    if words.iter().all(|w| w.starts_with('-')) {
+    if !left {
         return Err(NoPlan::Refused(format!(
             "no address of `bind {bind}` is on this machine: name one that is"
         )));

@@ -68,6 +68,11 @@ pub(super) fn late_address(draft: &mut Draft<'_>) -> Result<(), NoPlan> {
     let deaths = draft.case.server.log.get().map_or(&[][..], |l| l.deaths.as_slice());
     let death =
         deaths.iter().find(|d| d.last && d.kind == DeathKind::AddressMissing).ok_or(NoPlan::Advice(None))?;
+    let said = death.detail.as_deref().unwrap_or(&death.text);
+    if !said.contains("Cannot assign requested address") {
+        // `Name or service not known`, `Invalid argument`: no start makes it right.
+        return Err(NoPlan::Refused(format!("a word of bind is no address that can be listened on: {said}")));
+    }
     let booted = draft.case.server.unit.get().and_then(|u| u.booted_at);
     let at = death.at.or(unit.stopped_at);
     let at_boot = booted.zip(at).is_some_and(|(boot, at)| at >= boot && at <= boot + BOOT);

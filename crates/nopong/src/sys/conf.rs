@@ -8,7 +8,7 @@ use nix::unistd::AccessFlags;
 use redis_conf::{Bindable, Files, OsError, TlsFault, TlsFiles};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -72,6 +72,17 @@ impl Files for Machine {
     }
 
     fn bindable(&self, host: &str, ipv6: bool) -> Bindable {
+        if let Some((Ok(ip), dev)) = host.split_once('%').map(|(ip, dev)| (ip.parse::<Ipv6Addr>(), dev)) {
+            let index = dev.parse().ok().or_else(|| nix::net::if_::if_nametoindex(dev).ok());
+            return match index {
+                // The same on another interface is another: not to be compared by the address.
+                Some(index) => match bind(SocketAddrV6::new(ip, 0, 0, index).into()) {
+                    Bindable::Yes(_) => Bindable::Unknown,
+                    not => not,
+                },
+                None => Bindable::NotResolved("Name or service not known".to_owned()),
+            };
+        }
         let found = match names::literal(host) {
             Some(ip) => Resolved::Addresses(vec![ip]),
             None => names::resolve(host, RESOLVE_MAX),
@@ -79,7 +90,7 @@ impl Files for Machine {
         match found {
             // The server takes the first address of the family it asks for.
             Resolved::Addresses(list) => match list.into_iter().find(|ip| ip.is_ipv6() == ipv6) {
-                Some(ip) => bind(ip),
+                Some(ip) => bind(SocketAddr::new(ip, 0)),
                 None => Bindable::NotResolved("Address family for hostname not supported".to_owned()),
             },
             Resolved::Error(code) if code == "EAI_NONAME" => {
@@ -108,21 +119,19 @@ impl Files for Machine {
 }
 
 /// Binds a socket there on a port of the kernel's choice, as the server does but for the port.
-fn bind(ip: IpAddr) -> Bindable {
+fn bind(at: SocketAddr) -> Bindable {
     use socket2::{Domain, Socket, Type};
-    let domain = if ip.is_ipv6() { Domain::IPV6 } else { Domain::IPV4 };
+    let domain = if at.is_ipv6() { Domain::IPV6 } else { Domain::IPV4 };
     let socket = match Socket::new(domain, Type::STREAM, None) {
         Ok(socket) => socket,
         Err(e) if e.raw_os_error() == Some(nix::libc::EAFNOSUPPORT) => return Bindable::NoFamily,
         Err(_) => return Bindable::Unknown,
     };
-    if ip.is_ipv6() && socket.set_only_v6(true).is_err() {
+    if at.is_ipv6() && socket.set_only_v6(true).is_err() {
         return Bindable::Unknown;
     }
-    match socket.bind(&SocketAddr::new(ip, 0).into()) {
-        Ok(()) => Bindable::Yes(ip),
-        // A link-local address needs its interface, which the address alone does not tell.
-        Err(_) if matches!(ip, IpAddr::V6(v6) if v6.is_unicast_link_local()) => Bindable::Unknown,
+    match socket.bind(&at.into()) {
+        Ok(()) => Bindable::Yes(at.ip()),
         Err(e) => Bindable::No(OsError::of(&e)),
     }
 }
@@ -301,7 +310,7 @@ mod tests {
 
     #[test]
     fn addresses_of_this_machine() {
-        assert_eq!(Machine.bindable("127.0.0.1", false), Bindable::Yes(IpAddr::from([127, 0, 0, 1])));
+        assert_eq!(Machine.bindable("127.0.0.1", false), Bindable::Yes([127, 0, 0, 1].into()));
         // TEST-NET-2, RFC 5737: nobody has it.
         assert_eq!(Machine.bindable("198.51.100.7", false), Bindable::No(OsError::ADDRESS_MISSING));
     }

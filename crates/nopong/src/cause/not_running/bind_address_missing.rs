@@ -3,7 +3,7 @@
 use super::shared::{self, Down, State};
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
 use crate::diagnosis::Case;
-use std::net::IpAddr;
+use crate::evidence::bind_word::BindWord;
 
 /// See the module.
 #[derive(Debug)]
@@ -18,31 +18,34 @@ static META: Meta = Meta {
     settled_by: &["log", "address", "config"],
 };
 
-/// Addresses of `bind` that the machine lacks and that are not marked as optional by `-`.
-fn missing(case: &Case<'_>) -> Vec<IpAddr> {
+/// Words of `bind` that the server cannot listen at, and what is wrong with each. Those marked as optional by `-` are
+/// none.
+fn missing<'a>(case: &Case<'a>) -> Vec<(&'a str, BindWord)> {
     let Some(own) = case.server.address.get() else { return Vec::new() };
-    shared::bind_words(case)
-        .into_iter()
-        .filter_map(|w| w.parse::<IpAddr>().ok())
-        .filter(|a| !a.is_unspecified() && !own.iter().any(|o| same(o.address, *a)))
-        // All of 127.0.0.0/8 is local to lo (net/ipv4/devinet.c), whatever addresses are set.
-        .filter(|a| !(a.is_loopback() && a.is_ipv4()))
-        .collect()
+    let words = shared::bind_words(case).into_iter().map(|word| (word, BindWord::of(word, own)));
+    words.filter(|(_, is)| *is != BindWord::Here).collect()
 }
 
-fn same(own: IpAddr, bound: IpAddr) -> bool {
-    own == bound || own.to_canonical() == bound.to_canonical()
-}
-
-fn listing(addresses: &[IpAddr]) -> String {
-    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+/// All that the server is told to listen at and cannot, in words.
+fn listing(missing: &[(&str, BindWord)]) -> String {
+    let absent = missing.iter().filter(|(_, is)| *is == BindWord::Missing).map(|(word, _)| *word);
+    let absent: Vec<&str> = absent.collect();
+    let rest =
+        missing.iter().filter(|(_, is)| *is != BindWord::Missing).filter_map(|(word, is)| is.says(word));
+    let absent = (!absent.is_empty()).then(|| format!("{}, which no interface has", absent.join(" and ")));
+    absent.into_iter().chain(rest).collect::<Vec<_>>().join("; and ")
 }
 
 fn lacks(case: &Case<'_>) -> Option<String> {
     let missing = missing(case);
     let place = case.config().and_then(|c| c.place("bind")).unwrap_or_default();
-    (!missing.is_empty())
-        .then(|| format!("{place}: bind names {}, which no interface has", listing(&missing)))
+    (!missing.is_empty()).then(|| format!("{place}: bind names {}", listing(&missing)))
+}
+
+/// The log's last word is of an address that could not be bound for now, and not of a word that never can be.
+fn was_away(case: &Case<'_>) -> bool {
+    shared::last_word(case, META.id)
+        .is_some_and(|d| d.detail.as_deref().unwrap_or(&d.text).contains("Cannot assign requested address"))
 }
 
 fn circumstances(case: &Case<'_>, down: &Down<'_>) -> Vec<Reason> {
@@ -65,6 +68,7 @@ impl Cause for BindAddressMissing {
         if !reasons.is_empty() && shared::last_word(case, META.id).is_some() {
             reasons.push(match lacks(case) {
                 Some(says) => Reason::strong("address", says),
+                None if !was_away(case) => return reasons,
                 None => Reason::weak(
                     "address",
                     "no address of bind is missing now: it may have come after the attempt",
@@ -77,15 +81,23 @@ impl Cause for BindAddressMissing {
     fn title(&self, case: &Case<'_>) -> String {
         let missing = missing(case);
         if !missing.is_empty() {
-            return format!(
-                "redis-server is told to listen on {}, which this machine does not have",
-                listing(&missing)
-            );
+            return match missing.iter().all(|(_, is)| *is == BindWord::Missing) {
+                true => format!(
+                    "redis-server is told to listen on {}, which this machine does not have",
+                    missing.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" and ")
+                ),
+                false => format!("redis-server cannot listen on {}", listing(&missing)),
+            };
         }
         match shared::last_word(case, META.id) {
             Some(death) => {
                 let what = death.detail.as_deref().unwrap_or(&death.text);
-                format!("an address of bind was not on this machine when the server started: {what}")
+                match was_away(case) {
+                    true => {
+                        format!("an address of bind was not on this machine when the server started: {what}")
+                    }
+                    false => format!("a word of bind is no address the server can listen on: {what}"),
+                }
             }
             None => META.title.to_owned(),
         }
@@ -93,16 +105,39 @@ impl Cause for BindAddressMissing {
 
     fn fix(&self, case: &Case<'_>) -> Option<Fix> {
         let place = case.config().and_then(|c| c.place("bind")).unwrap_or_else(|| shared::config_file(case));
-        if missing(case).is_empty() && shared::last_word(case, META.id).is_some() {
+        let missing = missing(case);
+        if missing.is_empty() && was_away(case) {
             let name = crate::text::shell(&shared::unit_name(case));
             return Some(shared::then_start(Risk::Safe, "start it: the address is there now", case, |fix| fix).run(
                 "against the same race at the next boot: After=network-online.target and Wants= of it in a drop-in",
                 format!("systemctl edit {name}"),
             ));
         }
+        if let [(word, BindWord::Tentative)] = missing.as_slice() {
+            return Some(shared::then_start(
+                Risk::Ask,
+                format!("wait until {word} is settled"),
+                case,
+                |fix| {
+                    fix.run("see whether another host has it (dadfailed)", "ip -6 address show")
+                        .step(format!("or write a - before it in {place}: the server then starts without it"))
+                },
+            ));
+        }
+        let named = missing.iter().find_map(|(word, is)| Some((*word, is.corrected(word)?)));
+        if let Some((word, right)) = named {
+            let title = format!("name the interface: {right} ({place})");
+            return Some(shared::then_start(Risk::Ask, title, case, |fix| {
+                fix.step(format!("in {place}: {right} instead of {word}"))
+            }));
+        }
+        let forgiven = match missing.iter().all(|(_, is)| is.is_forgiven()) {
+            true => ", or write a - before it if it may be absent",
+            false => "",
+        };
         Some(shared::then_start(Risk::Ask, format!("correct the bind line ({place})"), case, |fix| {
             fix.run("see the addresses this machine has", "ip -brief address")
-                .step(format!("in {place}: replace the address, or write a - before it if it may be absent"))
+                .step(format!("in {place}: replace the address{forgiven}"))
         }))
     }
 
@@ -113,8 +148,12 @@ impl Cause for BindAddressMissing {
             return Some(behind);
         }
         let says = lacks(case)?;
-        let listening = |a: &IpAddr| case.listeners_on_port().iter().any(|l| same(l.at.ip(), *a));
-        if missing(case).iter().all(listening) {
+        let listening = |word: &str| {
+            let ip = word.split('%').next().and_then(|w| w.parse::<std::net::IpAddr>().ok());
+            let at = |l: &&crate::evidence::server::Listener| Some(l.at.ip().to_canonical()) == ip;
+            case.listeners_on_port().iter().any(at)
+        };
+        if missing(case).iter().all(|(word, _)| listening(word)) {
             return None;
         }
         let (place, title) = match shared::state(case) {

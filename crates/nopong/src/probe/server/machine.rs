@@ -1,6 +1,7 @@
 //! The machine as a configuration sees it: files read through the fence, and what the server's user may do with them.
 
 use super::access::{Answer, User, Want};
+use crate::evidence::bind_word::BindWord;
 use crate::evidence::server::{Address, Process, Unit};
 use crate::sys;
 use redis_conf::{Bindable, Files, OsError};
@@ -106,9 +107,12 @@ impl Files for Machine<'_> {
         }
         let loopback_net = matches!(ip, IpAddr::V4(v4) if v4.is_loopback())
             && self.addresses.iter().any(|a| a.dev == "lo" && a.address.is_ipv4());
-        match self.addresses.iter().find(|a| a.address == ip) {
-            Some(own) if !own.tentative => Bindable::Yes(ip),
-            None if loopback_net => Bindable::Yes(ip),
+        match BindWord::of(host, self.addresses) {
+            // The same on another interface is another: not to be compared by the address.
+            BindWord::Here if host.contains('%') => Bindable::Unknown,
+            BindWord::Here if !ip.is_loopback() || ip.is_ipv6() || loopback_net => Bindable::Yes(ip),
+            BindWord::NoInterface(_) => Bindable::No(OsError(nix::libc::EINVAL)),
+            BindWord::UnknownInterface(_) => Bindable::NotResolved("Name or service not known".to_owned()),
             _ if nonlocal(ip) => Bindable::Yes(ip),
             _ => Bindable::No(OsError::ADDRESS_MISSING),
         }
