@@ -130,7 +130,12 @@ pub(crate) fn down<'a>(case: &Case<'a>) -> Option<Meant<'a>> {
             case.symptom,
             Symptom::TimedOut | Symptom::Unreachable | Symptom::NoRoute | Symptom::Refused
         ),
-        Tie::Port => matches!(case.symptom, Symptom::Refused | Symptom::Closed | Symptom::Reset),
+        Tie::Port => {
+            // A SYN that came at a start is led to an address that is gone a moment later, and so are its repetitions.
+            let lost = matches!(case.symptom, Symptom::TimedOut | Symptom::Unreachable | Symptom::NoRoute);
+            matches!(case.symptom, Symptom::Refused | Symptom::Closed | Symptom::Reset)
+                || (lost && loops(case, c))
+        }
         // On the host the name would not resolve if it ran, either.
         Tie::Name => {
             let named = matches!(case.symptom, Symptom::NameNotFound | Symptom::ResolverFailed);
