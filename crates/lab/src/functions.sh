@@ -117,6 +117,18 @@ docker_up() { # (trees with Docker) dockerd in control groups of its own, with t
     -c 'WORKDIR /data' -c 'EXPOSE 6379' - redis:8 >/dev/null
   docker tag redis:8 shop:1 # an application's image, by its name
 }
+podman_up() { # (the same trees) Podman, root's, without its API socket, with the same image
+  local h
+  for h in /sys/fs/cgroup/*/; do mount -o remount,bind,rw,nosuid,nodev,noexec $h; done
+  mount -o remount,bind,rw /proc/sys
+  mkdir -p /var/lib/containers /etc/containers
+  mount -t tmpfs containers /var/lib/containers
+  printf '[engine]\ncgroup_manager="cgroupfs"\nevents_logger="file"\n[containers]\nlog_driver="k8s-file"\n' \
+    > /etc/containers/containers.conf
+  systemctl stop podman.socket
+  tar -C /opt/image -c . | podman import -c 'CMD ["redis-server","--protected-mode","no"]' \
+    -c 'WORKDIR /data' -c 'EXPOSE 6379' - docker.io/library/redis:8 >/dev/null 2>&1
+}
 app() { # [OPTION…]: a container named app that only waits, as an application would stand there
   docker run -d --name app "$@" shop:1 sleep infinity >/dev/null
 }

@@ -54,7 +54,7 @@ pub const RECIPES: &[Recipe] = &[
     Recipe {
         name: "docker",
         suite: "trixie",
-        extra: ",docker.io,docker-cli,docker-compose,psmisc",
+        extra: ",docker.io,docker-cli,docker-compose,psmisc,podman,netavark,aardvark-dns,crun",
         after: DOCKER,
     },
 ];

@@ -73,7 +73,9 @@ impl Container {
         let at = format!("unix://{}", self.socket);
         let mut argv = vec![program.as_str()];
         match self.engine.as_str() {
-            "podman" => argv.extend(["--remote", "--url", &at]),
+            // Without a service it does the same by itself.
+            "podman" if sys::lstat(&self.socket).is_ok() => argv.extend(["--remote", "--url", &at]),
+            "podman" => {}
             _ => argv.extend(["--host", &at]),
         }
         argv.extend(arguments);

@@ -2,6 +2,7 @@
 
 use super::{Draft, NoPlan, guard, managed};
 use crate::apply::{Action, UnitState};
+use crate::cause::containers;
 use crate::sys;
 
 /// Where `systemctl enable` links aliases, and where a mask is put (systemd.unit(5)).
@@ -18,6 +19,15 @@ pub(super) fn start(draft: &mut Draft<'_>, masked: bool) -> Result<(), NoPlan> {
         .ok_or_else(|| NoPlan::Refused("no systemd unit of Redis is known here".to_owned()))?;
     if draft.case.process().is_some() {
         return Err(NoPlan::Nothing(format!("{} runs already", unit.name)));
+    }
+    // A unit that nobody ever wanted, beside an engine whose container may be what is meant.
+    let given = draft.wish.only.is_some();
+    if !given && !masked && !containers::unit_wanted(draft.case) && containers::perhaps(draft.case) {
+        return Err(NoPlan::Refused(format!(
+            "{} was never enabled or started, and a container may be what is meant: look at those first; `--only \
+             service-stopped` starts the unit all the same",
+            unit.name
+        )));
     }
     let file_state = unit.file_state.as_deref();
     let at_run_time = file_state == Some("masked-runtime");

@@ -370,6 +370,11 @@ pub fn program_of_user(name: &str) -> Result<PathBuf, Why> {
     })
 }
 
+/// Removes a socket that nobody needs any more.
+pub fn remove_socket(path: &Path) {
+    drop(std::fs::remove_file(path));
+}
+
 /// Runs an absolute argv without a shell, with an empty standard input, a fixed locale, a time limit and a size
 /// limit. The child is killed when the limit runs out.
 pub fn run(argv: &[&str], limit: Duration, max: usize) -> Result<Output, Why> {

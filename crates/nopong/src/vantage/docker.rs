@@ -60,6 +60,68 @@ pub(crate) fn asleep(socket: &Path) -> bool {
     docker && system && sys::stat("/run/systemd/system").is_ok() && !runs("dockerd")
 }
 
+/// What Podman has on disk for root, in each of its storage drivers (containers-storage.conf(5)).
+const PODMAN_CONTAINERS: [&str; 3] = [
+    "/var/lib/containers/storage/overlay-containers/containers.json",
+    "/var/lib/containers/storage/vfs-containers/containers.json",
+    "/var/lib/containers/storage/btrfs-containers/containers.json",
+];
+/// The service ends by itself when nobody has asked it anything for so many seconds.
+const PODMAN_IDLE: &str = "2";
+/// How the name of its socket begins.
+const SERVED: &str = "nopong-podman-";
+/// How long it may take until it answers.
+const PODMAN_START: Duration = Duration::from_secs(2);
+
+/// Podman's API, served for one look: Podman has no daemon, and its socket is off by default.
+#[derive(Debug)]
+pub(crate) struct Served {
+    /// The socket, which is removed with this.
+    pub(crate) socket: PathBuf,
+}
+
+impl Served {
+    /// The same for a socket that was served for an earlier look, and is gone since.
+    pub(crate) fn once_more(socket: &Path) -> Option<Self> {
+        let ours = socket.file_name().is_some_and(|n| n.to_string_lossy().starts_with(SERVED));
+        if ours { Self::of_podman(&[]) } else { None }
+    }
+
+    /// Starts it where root's Podman has containers and none of these sockets is one of its own that is served.
+    pub(crate) fn of_podman(sockets: &[PathBuf]) -> Option<Self> {
+        let own = |s: &&PathBuf| s.file_name().is_some_and(|n| n == "podman.sock");
+        let answers = |s: &PathBuf| std::os::unix::net::UnixStream::connect(s).is_ok();
+        // A list of none is `[]`.
+        let any = || PODMAN_CONTAINERS.iter().any(|path| sys::stat(path).is_ok_and(|m| m.len() > 4));
+        let root = nix::unistd::geteuid().is_root();
+        if !root || sockets.iter().filter(own).any(answers) || !any() {
+            return None;
+        }
+        let program = sys::program("podman")?.to_string_lossy().into_owned();
+        let socket = PathBuf::from(format!("/run/{SERVED}{}.sock", std::process::id()));
+        let at = format!("unix://{}", socket.to_string_lossy());
+        std::thread::spawn(move || {
+            let argv = [&program, "system", "service", "--time", PODMAN_IDLE, &at];
+            drop(sys::run(&argv, Duration::from_secs(20), 64 << 10));
+        });
+        let served = Self { socket };
+        let end = sys::now() + PODMAN_START;
+        while !answers(&served.socket) {
+            if sys::now() > end {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Some(served)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        sys::remove_socket(&self.socket);
+    }
+}
+
 fn runs(comm: &str) -> bool {
     sys::list("/proc", 200_000).unwrap_or_default().iter().any(|name| {
         let name = name.to_string_lossy();
