@@ -46,7 +46,7 @@ pub use document::{Change, Document};
 pub use exercise::exercise;
 pub use files::{Bindable, Files, InMemory, OsError, Secret, TlsFault, TlsFiles};
 pub use load::{Start, load};
-pub use redact::redact_line;
+pub use redact::{BYTE_ORDER_MARK, redact_line};
 pub use release::{Fork, Release};
 pub use sds::{quote, split_args};
 pub use sentinel::Monitored;

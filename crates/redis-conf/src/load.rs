@@ -246,7 +246,7 @@ impl<'a> Loader<'a> {
         if is_obsolete(name, self.release()) {
             return Some(format!("{} takes one argument, not {words}", String::from_utf8_lossy(name)));
         }
-        if name.starts_with(b"\xef\xbb\xbf") {
+        if name.starts_with(&crate::BYTE_ORDER_MARK) {
             return Some(
                 "the file begins with a byte order mark (EF BB BF), which the server takes for text"
                     .to_owned(),

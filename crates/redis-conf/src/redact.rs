@@ -9,9 +9,16 @@ use crate::table::{Directive, ROWS};
 /// More of a line helps nobody.
 const SHOWN_MAX: usize = 400;
 
+/// U+FEFF in UTF-8, which some editors write before the first line.
+pub const BYTE_ORDER_MARK: [u8; 3] = *b"\xef\xbb\xbf";
+
 /// A line as it may be shown, without its line end and without control characters.
 pub fn redact_line(line: &[u8]) -> String {
     let line = sds::trim(line);
+    if let Some(rest) = line.strip_prefix(&BYTE_ORDER_MARK) {
+        // The name behind it is one, and the mark is what a reader does not see.
+        return format!("<U+FEFF>{}", redact_line(rest));
+    }
     let shown = match line.strip_prefix(b"#") {
         Some(comment) if !names_a_secret(sds::trim(comment)) => printable(line),
         Some(comment) => format!("# {}", directive(sds::trim(comment))),
@@ -105,6 +112,18 @@ fn printable(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_byte_order_mark_is_shown_and_hides_nothing_else() {
+        assert_eq!(redact_line(b"\xef\xbb\xbfbind 0.0.0.0\r\n"), "<U+FEFF>bind 0.0.0.0");
+        assert_eq!(redact_line(b"\xef\xbb\xbf# a comment"), "<U+FEFF># a comment");
+        assert_eq!(redact_line(b"\xef\xbb\xbfrequirepass hunter22"), "<U+FEFF>requirepass ***");
+        assert_eq!(
+            redact_line(b"\xef\xbb\xbf\xef\xbb\xbfrequirepas hunter22"),
+            "<U+FEFF><U+FEFF>requirepas ***"
+        );
+        assert_eq!(redact_line(b"\xef\xbb\xbfhunter22"), "<U+FEFF>hunter22");
+    }
 
     #[test]
     fn secrets_do_not_pass() {

@@ -32,6 +32,16 @@ pub(super) fn line(draft: &mut Draft<'_>, error: &ConfigFault) -> Result<(), NoP
     let number = error.line.ok_or_else(unclear)? as usize;
     let document = draft.edits.of(&error.file)?;
     let own = document.line(number).ok_or_else(unclear)?.to_vec();
+    if let Some(text) = own.strip_prefix(&redis_conf::BYTE_ORDER_MARK).filter(|_| number == 1) {
+        // The receipt would hold a secret of the line.
+        if is_secret_line(text) {
+            return Err(unclear());
+        }
+        document.remove_line(number);
+        document.insert(number, text.trim_ascii_end());
+        draft.edits.says(&error.file, "the byte order mark before the first line taken away".to_owned());
+        return Ok(());
+    }
     let words = redis_conf::split_args(own.trim_ascii()).ok_or_else(unclear)?;
     let (name, arguments) = words.split_first().ok_or_else(unclear)?;
     let (new_name, new_arguments) = meant(name, arguments, &error.says).ok_or_else(unclear)?;

@@ -224,7 +224,15 @@ impl Cause for ConfigInvalid {
                 Some(line) => fix.run("show the line", format!("sed -n {line}p {}", shell(&file))),
                 None => fix,
             };
-            fix.step(format!("correct {at}")).run(
+            let marked = death.and_then(|d| d.detail.as_deref()).is_some_and(|d| d.starts_with("<U+FEFF>"));
+            let fix = match marked {
+                true => fix.run(
+                    "the file begins with a byte order mark, which the server takes for text; take it away",
+                    format!("sed -i '1s/^\\xEF\\xBB\\xBF//' {}", shell(&file)),
+                ),
+                false => fix.step(format!("correct {at}")),
+            };
+            fix.run(
                 "check the file before the start",
                 format!("nopong config {}", shell(&shared::config_file(case))),
             )
