@@ -15,7 +15,7 @@ const MAX: usize = 4 << 20;
 
 /// The sockets to ask, in the order in which the docker command would look; and what names an engine that cannot be
 /// asked this way.
-pub(crate) fn sockets() -> (Vec<PathBuf>, Vec<String>) {
+fn sockets() -> (Vec<PathBuf>, Vec<String>) {
     let mut paths: Vec<PathBuf> = Vec::new();
     let mut unread = Vec::new();
     match sys::env("DOCKER_HOST").filter(|v| !v.is_empty()) {
@@ -50,6 +50,17 @@ pub(crate) fn sockets() -> (Vec<PathBuf>, Vec<String>) {
         Err(e) => e.kind() == std::io::ErrorKind::PermissionDenied,
     });
     (paths, unread)
+}
+
+/// The same with Podman's in it where it is off: that one is there for as long as the third part is kept.
+pub(crate) fn sockets_with_podman() -> (Vec<PathBuf>, Vec<String>, Option<Served>) {
+    let (mut sockets, unread) = sockets();
+    let served = Served::of_podman(&sockets);
+    if let Some(served) = &served {
+        sockets.retain(|s| s.file_name().is_none_or(|n| n != "podman.sock"));
+        sockets.push(served.socket.clone());
+    }
+    (sockets, unread, served)
 }
 
 /// No dockerd runs behind the socket, which systemd holds in its stead: to connect would start it, and a look
@@ -88,7 +99,7 @@ impl Served {
     }
 
     /// Starts it where root's Podman has containers and none of these sockets is one of its own that is served.
-    pub(crate) fn of_podman(sockets: &[PathBuf]) -> Option<Self> {
+    fn of_podman(sockets: &[PathBuf]) -> Option<Self> {
         let own = |s: &&PathBuf| s.file_name().is_some_and(|n| n == "podman.sock");
         let answers = |s: &PathBuf| std::os::unix::net::UnixStream::connect(s).is_ok();
         // A list of none is `[]`.
@@ -170,7 +181,8 @@ pub(super) fn main_pid(name: &str) -> Result<Result<u32, String>, Why> {
         });
     }
     let mut last = Why::Missing { what: "a Docker or Podman API socket".to_owned() };
-    for socket in sockets().0 {
+    let (sockets, _, _served) = sockets_with_podman();
+    for socket in sockets {
         if asleep(&socket) {
             last = Why::Failed { what: "dockerd does not run: systemctl start docker".to_owned() };
             continue;

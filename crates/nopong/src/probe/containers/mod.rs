@@ -48,12 +48,7 @@ pub(super) fn look_at_server(request: &Request, file: &mut CaseFile) {
 }
 
 fn look_with(request: &Request, file: &mut CaseFile, own: Option<&str>) {
-    let (mut sockets, unread) = docker::sockets();
-    let served = docker::Served::of_podman(&sockets);
-    if let Some(served) = &served {
-        sockets.retain(|s| s.file_name().is_none_or(|n| n != "podman.sock"));
-        sockets.push(served.socket.clone());
-    }
+    let (sockets, unread, _served) = docker::sockets_with_podman();
     let by_hand = "docker ps -a; docker inspect NAME; docker logs --tail 50 NAME";
     if sockets.is_empty() {
         if request.server_container.is_some() || !unread.is_empty() {
