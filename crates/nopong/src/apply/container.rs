@@ -3,7 +3,9 @@
 
 use super::{Change, Fault, Gate, State};
 use crate::sys;
+use crate::vantage::docker;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 use std::time::Duration;
 
 /// A stop takes its grace, and a start sets up networks and mounts.
@@ -93,6 +95,14 @@ impl Container {
         self.run(&["restart", "-t", GRACE, &self.id], VERB).map(drop)
     }
 
+    /// Somebody removed it: one that was made since, of whatever name, is theirs.
+    fn is_removed(&self) -> bool {
+        let path = format!("/containers/{}/json", self.id);
+        docker::is_name(&self.id)
+            && !docker::asleep(Path::new(&self.socket))
+            && docker::json(Path::new(&self.socket), &path).is_ok_and(|found| found.is_none())
+    }
+
     /// It has not been started again since: it never read what was undone.
     fn is_untouched(&self, before: &State) -> bool {
         let started = before["started"].as_str().filter(|at| !at.is_empty());
@@ -159,11 +169,15 @@ impl Change for Container {
         now["status"] == "running"
     }
 
+    fn is_gone(&self, _before: &State) -> bool {
+        self.is_removed()
+    }
+
     fn restore(&self, before: &State) -> Result<(), Fault> {
         let arguments: &[&str] = match (self.verb, before["status"].as_str()) {
             (ContainerVerb::Restart, _) => return Ok(()),
             (ContainerVerb::RestartAfterUndo, _) => {
-                return if self.is_untouched(before) { Ok(()) } else { self.restart() };
+                return if self.is_untouched(before) || self.is_removed() { Ok(()) } else { self.restart() };
             }
             (_, Some("down")) => &["stop", "-t", GRACE, &self.id],
             (_, Some("paused")) => &["pause", &self.id],
