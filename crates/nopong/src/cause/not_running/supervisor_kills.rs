@@ -1,13 +1,16 @@
 //! The service manager ends a server that is well: its start takes too long, or it never says that it is ready.
 
 use super::shared::{self, Down};
-use crate::cause::{Category, Cause, Fix, Latent, Meta, Reason, Risk, Stage};
-use crate::diagnosis::Case;
+use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
+use crate::diagnosis::{Case, Symptom};
 use crate::evidence::server::Unit;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct SupervisorKills;
+
+/// Seconds from a server's start to its word to systemd, the loading not counted: it is a moment.
+const READY_MAX: u64 = 5;
 
 static META: Meta = Meta {
     id: "supervisor-kills",
@@ -71,6 +74,31 @@ fn mismatch(case: &Case<'_>) -> Option<String> {
     })
 }
 
+/// The server runs, and its unit waits for a word of it until TimeoutStartSec, when systemd ends the server.
+fn awaited<'a>(case: &Case<'a>) -> Option<(&'a Unit, String)> {
+    let unit = case.unit().filter(|u| u.active == "activating" && u.sub == "start")?;
+    unit.timeout_start_s?;
+    case.process()?;
+    let waits = format!("{} is activating (start)", unit.name);
+    let why = mismatch(case).or_else(|| {
+        // One that answers PONG has said that it is ready, if it says so at all.
+        let uptime =
+            case.talk()?.info.iter().find(|(name, _)| name == "uptime_in_seconds")?.1.parse::<u64>().ok()?;
+        (case.symptom == Symptom::Pong && uptime >= READY_MAX)
+            .then(|| format!("the server is ready and up for {uptime} s, and systemd was not told"))
+    })?;
+    Some((unit, format!("{waits}: {why}")))
+}
+
+/// What makes the unit and the server agree.
+fn fit(case: &Case<'_>) -> Fix {
+    let name = crate::text::shell(&shared::unit_name(case));
+    Fix::new(Risk::Ask, "make the unit's Type= fit the server")
+        .step("use Type=notify with `supervised systemd` (or auto), or Type=exec with `supervised no` and `daemonize no`")
+        .run("edit a drop-in", format!("systemctl edit {name}"))
+        .run("then restart it, before systemd ends it by itself", format!("systemctl restart {name}"))
+}
+
 impl Cause for SupervisorKills {
     fn meta(&self) -> &'static Meta {
         &META
@@ -110,7 +138,19 @@ impl Cause for SupervisorKills {
     }
 
     fn latent(&self, case: &Case<'_>) -> Option<Latent> {
-        shared::behind(case, META.id, self.title(case), self.fix(case), circumstances)
+        let behind = shared::behind(case, META.id, self.title(case), self.fix(case), circumstances);
+        behind.or_else(|| {
+            let (unit, says) = awaited(case)?;
+            Some(Latent {
+                place: Place::Warning,
+                title: format!(
+                    "systemd will end this server: {} is still starting for it, and is given up {} s after its start",
+                    unit.name, unit.timeout_start_s?
+                ),
+                reasons: vec![Reason::confirms("unit", says)],
+                fix: Some(fit(case)),
+            })
+        })
     }
 }
 
@@ -150,6 +190,20 @@ mod tests {
         file.client = ping_error("LOADING Redis is loading the dataset in memory").client;
         file = edit_unit(file, |u| u.restarts = 7);
         assert_eq!(first(&file), Some(("supervisor-kills", Band::Confirmed)));
+    }
+
+    #[test]
+    fn warns_of_a_server_that_never_says_that_it_is_ready() {
+        let starting = |config: &[(&str, &str)]| {
+            let file = edit_unit(running(on_server(pong(&[])), "10.0.0.5:6379"), |u| {
+                (u.active, u.sub, u.kind) = ("activating".into(), "start".into(), "notify".into());
+                u.timeout_start_s = Some(90.0);
+            });
+            crate::diagnosis::diagnose(&with_config(file, config)).warnings.len()
+        };
+        assert_eq!(starting(&[("supervised", "no")]), 1);
+        // It may have started this moment.
+        assert_eq!(starting(&[("supervised", "systemd")]), 0);
     }
 
     #[test]

@@ -75,8 +75,9 @@ fn look_listeners(
 pub fn beside_a_pong(request: &Request, file: &mut CaseFile) {
     let (firewall, units, config) = std::thread::scope(|scope| {
         let firewall = scope.spawn(|| super::firewall::of_server(file, request.before.as_deref()));
-        // The unit may keep a client out that is asked for.
-        let processes = file.server.process.get().filter(|_| file.ask.client.is_some());
+        // The unit may keep a client out that is asked for, or wait for a server that has just come up.
+        let asked = file.ask.client.is_some() || has_just_started(file);
+        let processes = file.server.process.get().filter(|_| asked);
         let units = processes.map(|p| scope.spawn(|| look_units(p.clone())));
         let config = look_config(file, &[]);
         (firewall.join(), units.and_then(|u| u.join().ok()), config)
@@ -85,6 +86,16 @@ pub fn beside_a_pong(request: &Request, file: &mut CaseFile) {
     file.server.firewall = firewall.unwrap_or_default();
     file.server.config = config;
     file.server.way_back = way_back::look(file);
+}
+
+/// By its own word the server is not up for longer than a unit may be starting.
+fn has_just_started(file: &CaseFile) -> bool {
+    /// DefaultTimeoutStartSec= is 90 s; few units have more than this.
+    const STARTING_MAX: u64 = 600;
+    let talks = file.client.protocol.get().map_or(&[][..], Vec::as_slice);
+    let uptime =
+        |t: &Talk| t.info.iter().find(|(name, _)| name == "uptime_in_seconds")?.1.parse::<u64>().ok();
+    talks.iter().filter_map(uptime).any(|s| s < STARTING_MAX)
 }
 
 /// Everything, in parallel: after a failure.
