@@ -84,6 +84,16 @@ impl<'a> Case<'a> {
         talk(self.file)
     }
 
+    /// AUTH without a user finds that none is configured, and without AUTH there is NOAUTH: the default user is `nopass`
+    /// and `off` (acl.c, authCommand and authRequired).
+    pub fn default_user_is_off(&self) -> bool {
+        let Some(talk) = self.talk() else { return false };
+        let word = |reply: &Option<Reply>| reply.as_ref().and_then(Reply::word).map(str::to_owned);
+        let auth = talk.auth.as_ref().and_then(Reply::error);
+        auth.is_some_and(|text| text.contains("without any password configured"))
+            && word(&talk.ping_without_auth).as_deref() == Some("NOAUTH")
+    }
+
     /// The TLS handshake that goes with it.
     pub fn tls(&self) -> Option<&'a Tls> {
         self.file.client.tls.get()?.first()

@@ -77,7 +77,7 @@ impl Cause for AuthMissing {
                 })
                 .step("then set it where the application reads it (REDIS_PASSWORD, or in the URL: redis://:PASSWORD@host, percent-encoded)")
                 .step(format!(
-                    "on the Redis host the password stands in {}, or in the ACL file",
+                    "on the Redis host the password stands in {}, or in the ACL file; where that switches the default user off, the client needs a user's name too",
                     place(case, "requirepass")
                 )),
         )

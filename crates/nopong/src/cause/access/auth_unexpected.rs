@@ -42,6 +42,9 @@ impl Cause for AuthUnexpected {
                 vec![Reason::rules_out("protocol", "no password was sent")]
             };
         };
+        if case.default_user_is_off() {
+            return vec![Reason::rules_out("protocol", "without AUTH the same server answers -NOAUTH")];
+        }
         let mut reasons = vec![Reason::confirms("protocol", format!("AUTH is answered by: {text}"))];
         if case
             .talk()

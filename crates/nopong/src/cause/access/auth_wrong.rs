@@ -34,6 +34,18 @@ impl Cause for AuthWrong {
         if case.symptom != Symptom::ErrorReply {
             return Vec::new();
         }
+        if case.default_user_is_off() {
+            return vec![
+                Reason::confirms(
+                    "protocol",
+                    "AUTH without a user is answered: no password is configured for the default user",
+                ),
+                Reason::strong(
+                    "protocol",
+                    "without AUTH the same server answers -NOAUTH: the default user is off",
+                ),
+            ];
+        }
         let Some(text) = refused(case) else {
             return match case.talk().and_then(|t| t.auth.as_ref()) {
                 Some(reply) if reply.word().is_none() && reply.text().is_some() => {
@@ -58,6 +70,9 @@ impl Cause for AuthWrong {
     }
 
     fn title(&self, case: &Case<'_>) -> String {
+        if case.default_user_is_off() {
+            return "the default user is off, and the client names no other".to_owned();
+        }
         match case.ask.user.as_deref() {
             Some(user) if refused(case).is_some() => format!(
                 "Redis does not take the password of user {} (or knows no such user, or it is off)",
@@ -69,6 +84,18 @@ impl Cause for AuthWrong {
     }
 
     fn fix(&self, case: &Case<'_>) -> Option<Fix> {
+        if case.default_user_is_off() {
+            return Some(
+                Fix::new(Risk::Advice, "give the client the name of a user, beside the password")
+                    .step("whoever runs the server switched the default user off: every client has a user of its own there")
+                    .run("try it", format!("{} --user NAME --askpass ping", cli(case)))
+                    .step("then name the user where the application reads it (REDIS_USERNAME, or redis://NAME:PASSWORD@host)")
+                    .run(
+                        "on the Redis host, as an admin: see which users there are",
+                        "redis-cli --user ADMIN --askpass ACL LIST",
+                    ),
+            );
+        }
         let user = case.ask.user.as_deref().unwrap_or("default");
         let fix = Fix::new(Risk::Advice, "give the client the password in force")
             .run(
@@ -115,6 +142,19 @@ mod tests {
         {
             assert_eq!(first(&auth(error(text))), Some(("auth-wrong", Band::Confirmed)), "{text}");
         }
+    }
+
+    #[test]
+    fn a_default_user_that_is_off_leaves_only_named_users() {
+        let mut file = auth(error(
+            "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
+        ));
+        if let Some(talk) = file.client.protocol.get().cloned() {
+            let mut talk = talk;
+            talk[0].ping_without_auth = talk[0].ping.clone();
+            file.client.protocol = crate::cause::testing::seen(talk);
+        }
+        assert_eq!(first(&file), Some(("auth-wrong", Band::Confirmed)));
     }
 
     #[test]
