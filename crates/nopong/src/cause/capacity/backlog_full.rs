@@ -48,8 +48,18 @@ impl Cause for BacklogFull {
     }
 
     fn weigh(&self, case: &Case<'_>) -> Vec<Reason> {
-        if !matches!(case.symptom, Symptom::TimedOut | Symptom::Silent) || !case.server_seen() {
+        if !matches!(case.symptom, Symptom::TimedOut | Symptom::Silent) {
             return Vec::new();
+        }
+        if !case.server_seen() {
+            // From outside a full queue and a rule that drops are the same silence: the host being up speaks for both.
+            let alive =
+                case.dials().iter().any(|d| d.reach.as_ref().and_then(|r| r.host_alive) == Some(true));
+            let says = "the host is up and answers elsewhere: a port whose queue is full is as silent as one behind a rule that drops";
+            return (alive && case.symptom == Symptom::TimedOut)
+                .then(|| Reason::weak("connect", says))
+                .into_iter()
+                .collect();
         }
         let Some(listener) = target(case) else {
             return vec![Reason::rules_out("listener", format!("nothing listens at {}", case.target()))];
@@ -134,6 +144,18 @@ mod tests {
     fn an_empty_queue_rules_it_out() {
         assert!(rules_out(&BacklogFull, &queue(timed_out(), 0, 511)));
         assert!(rules_out(&BacklogFull, &on_server(timed_out())));
+    }
+
+    #[test]
+    fn from_outside_it_is_no_more_than_a_rival_of_a_firewall() {
+        let mut file = timed_out();
+        let mut dials = file.client.connect.get().cloned().unwrap();
+        dials[0].reach =
+            Some(crate::evidence::client::Reach { host_alive: Some(true), ..Default::default() });
+        file.client.connect = seen(dials);
+        let found = crate::diagnosis::diagnose(&file).causes;
+        assert!(found.iter().any(|f| f.cause.meta().id == "backlog-full" && f.band == Band::Possible));
+        assert!(found[0].probability < 0.5, "{} {}", found[0].cause.meta().id, found[0].probability);
     }
 
     #[test]
