@@ -127,9 +127,8 @@ mod tests {
 
     #[test]
     fn time_and_size_are_bounded() {
-        let path = std::env::temp_dir().join(format!("nopong-http-{}.sock", std::process::id()));
-        crate::sys::test_directory(&path.with_extension("d"));
-        let path = path.with_extension("d").join("s");
+        let folder = crate::sys::TestDir::new("http");
+        let path = folder.join("s");
         let listener = UnixListener::bind(&path).expect("a socket");
         let server = std::thread::spawn(move || {
             for send in [&b"HTTP/1.0 200 OK\r\n\r\nendless"[..], b""] {

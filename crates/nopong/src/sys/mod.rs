@@ -22,8 +22,13 @@ pub mod route;
 pub mod serve;
 pub mod signals;
 pub mod sockets;
+#[cfg(test)]
+mod test_dir;
 pub mod trace;
 mod window;
+
+#[cfg(test)]
+pub use test_dir::TestDir;
 
 use crate::evidence::Why;
 use std::io::Read as _;
@@ -219,13 +224,6 @@ pub fn may_not_enter(directory: &Path) -> bool {
 /// The soft limit on open descriptors of this process.
 pub fn descriptor_limit() -> Option<u64> {
     nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).ok().map(|l| l.0)
-}
-
-/// A fresh directory for a test.
-#[cfg(test)]
-pub fn test_directory(path: &Path) {
-    drop(std::fs::remove_dir_all(path));
-    std::fs::create_dir_all(path).expect("a directory for the test");
 }
 
 /// An environment variable, when set and UTF-8.

@@ -358,14 +358,13 @@ mod tests {
     #[test]
     fn a_program_that_is_no_nopong_is_refused_and_nothing_stays() {
         // The test's own program is what gets copied: it runs, and does not answer as nopong.
-        let dir = std::env::temp_dir().join(format!("nopong-far-{}", std::process::id()));
-        crate::sys::test_directory(&dir);
+        let dir = crate::sys::TestDir::new("far");
         let mut carrier = shell(|_, _| None);
         carrier.argv = vec!["/usr/bin/env".to_owned(), format!("TMPDIR={}", dir.display())];
         carrier.argv.extend(["/bin/sh".to_owned(), "-c".to_owned()]);
         let refused = Far::open(&carrier, false, &mut |_| {});
         assert!(refused.is_err(), "{refused:?}");
-        let left = crate::sys::list(&dir, 10).expect("lists");
+        let left = crate::sys::list(&*dir, 10).expect("lists");
         assert!(left.is_empty(), "{left:?}");
     }
 }

@@ -98,8 +98,7 @@ mod tests {
 
     #[test]
     fn missing_stale_and_no_socket() {
-        let directory = std::env::temp_dir().join(format!("nopong-unix-{}", std::process::id()));
-        crate::sys::test_directory(&directory);
+        let directory = crate::sys::TestDir::new("unix");
         let path = |name: &str| directory.join(name).to_string_lossy().into_owned();
         let of = |name: &str| look(&path(name), Duration::from_millis(200)).0;
         let errno = |e: &str| Some(DialOutcome::Errno { errno: e.to_owned() });

@@ -495,8 +495,7 @@ mod tests {
 
     #[test]
     fn a_units_file_is_read_with_its_lines_and_without_its_secrets() {
-        let dir = std::env::temp_dir().join(format!("nopong-config-{}", std::process::id()));
-        crate::sys::test_directory(&dir);
+        let dir = crate::sys::TestDir::new("config");
         let file = dir.join("redis.conf");
         let included = dir.join("more.conf");
         crate::sys::write_private(&included, b"requirepass hunter2secret\nfrobnicate 1\n").expect("written");

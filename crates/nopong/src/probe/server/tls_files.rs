@@ -89,8 +89,7 @@ mod tests {
 
     /// A certificate and its key, by openssl where there is one.
     fn made() -> Option<(Vec<u8>, Vec<u8>)> {
-        let dir = std::env::temp_dir().join(format!("nopong-tls-{:?}", std::thread::current().id()));
-        crate::sys::test_directory(&dir);
+        let dir = crate::sys::TestDir::new("tls");
         let (cert, key) = (dir.join("c.pem"), dir.join("k.pem"));
         let argv = [
             "/usr/bin/openssl",
