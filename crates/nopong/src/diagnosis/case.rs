@@ -3,7 +3,7 @@
 use super::{Stage, ends};
 use crate::evidence::client::{Dial, DialOutcome, IdleEnd, Reply, Speaks, Talk, Tls, UnixPath};
 use crate::evidence::managed::{Managed, Standing};
-use crate::evidence::server::{Config, Listener, Process, Unit, UnixListener};
+use crate::evidence::server::{Config, Listener, Process, SocketUnit, Unit, UnixListener};
 use crate::evidence::{CaseFile, Says};
 use std::net::{IpAddr, SocketAddr};
 
@@ -176,6 +176,12 @@ impl<'a> Case<'a> {
         }
         let listeners = self.listeners_on_port();
         processes.iter().find(|p| listeners.iter().any(|l| holds(p, l)))
+    }
+
+    /// The socket unit for which systemd holds that port.
+    pub fn socket_unit(&self, listener: &Listener) -> Option<&'a SocketUnit> {
+        let units = &self.file.server.listener.get()?.socket_units;
+        units.iter().find(|u| u.at == listener.at)
     }
 
     /// The configuration names the target's port or socket.

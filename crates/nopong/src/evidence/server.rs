@@ -37,6 +37,24 @@ pub struct Listeners {
     pub unix: Vec<UnixListener>,
     /// Half-open connections to the target's port (SYN-RECV): the SYN arrived, our SYN-ACK was not answered.
     pub syn_recv: Vec<SocketAddr>,
+    /// Socket units for which systemd itself holds the target's port.
+    #[serde(default)]
+    pub socket_units: Vec<SocketUnit>,
+}
+
+/// A socket unit of systemd and what it starts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SocketUnit {
+    /// Where it listens.
+    pub at: SocketAddr,
+    /// `shop.socket`.
+    pub unit: String,
+    /// `shop.service`.
+    pub activates: String,
+    /// The program that the service starts, where it is seen.
+    pub program: Option<String>,
+    /// Its command line has to do with a Redis, or passes connections on.
+    pub of_redis: bool,
 }
 
 /// A listening unix socket.

@@ -4,6 +4,7 @@ use crate::cause::common::{meta, speaker, stands};
 use crate::cause::{Category, Cause, Fix, Meta, Reason, Risk, Stage};
 use crate::diagnosis::{Case, Symptom};
 use crate::evidence::client::{Speaks, Talk};
+use crate::evidence::server::SocketUnit;
 
 /// See the module.
 #[derive(Debug)]
@@ -68,12 +69,28 @@ fn told(talk: &Talk) -> Option<Speaks> {
 /// The program that holds the socket dialled, when it is neither a Redis nor a proxy.
 fn program(case: &Case<'_>) -> Option<String> {
     let listener = case.dialled().into_iter().find_map(|to| case.listener_for(to))?;
+    if let Some(socket) = case.socket_unit(listener) {
+        return of_socket(socket);
+    }
     let comm = listener.comm.as_deref()?;
     if PROXIES.iter().any(|p| comm.starts_with(p)) {
         return None;
     }
     let pid = listener.pids.first().map(|p| format!(" (pid {p})")).unwrap_or_default();
     Some(format!("{}{pid}", crate::text::shown_str(comm, 40)))
+}
+
+/// What a shell or an interpreter does there is not told by its name.
+const INTERPRETERS: &[&str] =
+    &["sh", "bash", "dash", "env", "python", "perl", "ruby", "node", "java", "nc", "ncat"];
+
+/// The program that systemd starts for whoever connects, when it is known and neither a Redis nor a proxy.
+fn of_socket(socket: &SocketUnit) -> Option<String> {
+    let path = socket.program.as_deref().filter(|_| !socket.of_redis)?;
+    let name = path.rsplit('/').next()?;
+    let passes_on = PROXIES.iter().any(|p| name.starts_with(p));
+    let open = INTERPRETERS.iter().any(|p| name == *p || (p.len() > 3 && name.starts_with(p)));
+    (!passes_on && !open).then(|| format!("{name} of {} ({} of systemd)", socket.activates, socket.unit))
 }
 
 fn talk<'a>(case: &Case<'a>) -> Option<&'a Talk> {
@@ -154,6 +171,27 @@ mod tests {
             assert_eq!(first(&mute(speaks)), Some(("not-redis", Band::Confirmed)), "{speaks:?}");
         }
         assert_eq!(bearings(&NotRedis, &mute(Speaks::Unknown)), [Bearing::Strong]);
+    }
+
+    #[test]
+    fn a_socket_units_program_is_known_unless_it_may_pass_connections_on() {
+        let held = |program: &str, of_redis| {
+            let mut file =
+                with_listener(on_server(mute(Speaks::Silent)), listener("0.0.0.0:6379", 1, "systemd"));
+            if let crate::evidence::Seen::Yes(fact) = &mut file.server.listener {
+                fact.value.socket_units.push(crate::evidence::server::SocketUnit {
+                    at: "0.0.0.0:6379".parse().unwrap(),
+                    unit: "shop.socket".to_owned(),
+                    activates: "shop.service".to_owned(),
+                    program: Some(program.to_owned()),
+                    of_redis,
+                });
+            }
+            confirms(&NotRedis, &file)
+        };
+        assert!(held("/usr/bin/shop", false));
+        assert!(!held("/usr/bin/shop", true) && !held("/bin/sh", false));
+        assert!(!held("/usr/bin/python3.11", false) && !held("/lib/systemd/systemd-socket-proxyd", false));
     }
 
     #[test]

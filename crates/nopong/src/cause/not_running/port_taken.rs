@@ -120,6 +120,14 @@ impl Cause for PortTaken {
 
     fn title(&self, case: &Case<'_>) -> String {
         match intruder(case) {
+            Some(l) if case.socket_unit(l).is_some() => {
+                let unit = case.socket_unit(l).map_or("", |s| s.unit.as_str());
+                format!(
+                    "{unit} of systemd holds port {}, which {} needs",
+                    case.ask.port,
+                    shared::unit_name(case)
+                )
+            }
             Some(l) => {
                 let who = l.comm.clone().unwrap_or_else(|| format!("a process of user id {}", l.uid));
                 let pid = l.pids.first().map(|p| format!(" (pid {p})")).unwrap_or_default();
@@ -138,6 +146,18 @@ impl Cause for PortTaken {
         };
         let fix = Fix::new(Risk::Ask, format!("free port {}, or give Redis another one", case.ask.port));
         let fix = match holder.pids.first() {
+            // A process of it does not have the port: the unit has.
+            Some(_) if case.socket_unit(holder).is_some() => fix.run(
+                "see what the socket unit is for",
+                format!(
+                    "systemctl status {}",
+                    case.socket_unit(holder)
+                        .map_or_else(String::new, |s| crate::text::shell(&s.unit).to_string())
+                ),
+            ),
+            Some(1) => {
+                fix.run("see for which socket unit systemd holds it", "systemctl list-sockets".to_owned())
+            }
             Some(pid) => fix.run("see whose process it is", format!("systemctl status {pid}")),
             None => fix
                 .run("see whose process it is (as root)", format!("ss -Hltnp 'sport = :{}'", case.ask.port)),

@@ -156,6 +156,7 @@ mod tests {
             ],
             unix: vec![UnixListener { path: "/run/redis.sock".to_owned(), pids: vec![7] }],
             syn_recv: Vec::new(),
+            socket_units: Vec::new(),
         };
         let process = Process { pid: 7, ..Process::default() };
         let found = doors(&listeners, &process, Some(6390));

@@ -76,7 +76,8 @@ pub(super) fn look(port: u16, unix: Option<&str>, redis: &[u32], reach: Reach) -
         .collect();
     let mut tcp: Vec<Listener> = sockets.into_iter().map(|s| s.listener).collect();
     tcp.sort_by_key(|l| (l.at.port(), l.at.is_ipv6(), l.at.ip()));
-    Ok(Listeners { tcp, unix: unix_listeners, syn_recv: syn_recv(port) })
+    let socket_units = super::socket_units::look(&tcp, port);
+    Ok(Listeners { tcp, unix: unix_listeners, syn_recv: syn_recv(port), socket_units })
 }
 
 /// The remote ends of half-open connections to a port.

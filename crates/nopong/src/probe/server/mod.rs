@@ -17,6 +17,7 @@ mod machine;
 mod managed;
 pub(super) mod processes;
 mod sandbox;
+mod socket_units;
 mod storage;
 mod tls_files;
 mod units;
