@@ -12,6 +12,8 @@ pub enum When {
     Now,
     /// In the undo, after everything that comes later in the plan was undone.
     AfterUndo,
+    /// Likewise, for a unit that systemd was trying again and again: it goes on with that.
+    TriesAfterUndo,
 }
 
 /// A restart.
@@ -53,6 +55,7 @@ impl Change for Restart {
         match self.when {
             When::Now => format!("restart {}", self.unit),
             When::AfterUndo => format!("when undone: restart {}", self.unit),
+            When::TriesAfterUndo => format!("when undone: let systemd try {} again", self.unit),
         }
     }
 
@@ -83,6 +86,10 @@ impl Change for Restart {
     }
 
     fn restore(&self, before: &State) -> Result<(), Fault> {
+        if self.when == When::TriesAfterUndo {
+            // What it died of is back: nobody waits for a start that fails.
+            return unit_state::systemctl(&["start", "--no-block", "--", &self.unit], LIMIT).map(drop);
+        }
         let due = self.when == When::AfterUndo && before["runs"] == true && !self.is_untouched(before);
         if due { self.restart() } else { Ok(()) }
     }

@@ -59,7 +59,7 @@ impl Supervised {
     pub(super) fn stops_at_undo(&self, before: &State) -> Option<&Gate> {
         let stops = match self.verb {
             SupervisedVerb::Start => before["standing"] == "down",
-            SupervisedVerb::Restart(When::Now) => false,
+            SupervisedVerb::Restart(When::Now | When::TriesAfterUndo) => false,
             SupervisedVerb::Restart(When::AfterUndo) => self.is_due(before),
         };
         self.gate.as_ref().filter(|_| stops)
@@ -76,7 +76,7 @@ impl Change for Supervised {
         match self.verb {
             SupervisedVerb::Start => format!("start {called}"),
             SupervisedVerb::Restart(When::Now) => format!("restart {called}"),
-            SupervisedVerb::Restart(When::AfterUndo) => format!("when undone: restart {called}"),
+            SupervisedVerb::Restart(_) => format!("when undone: restart {called}"),
         }
     }
 
@@ -84,7 +84,7 @@ impl Change for Supervised {
         let verb = match self.verb {
             SupervisedVerb::Start => "start",
             SupervisedVerb::Restart(When::Now) => "restart",
-            SupervisedVerb::Restart(When::AfterUndo) => return None,
+            SupervisedVerb::Restart(_) => return None,
         };
         Some(self.manager.command(verb, &self.name))
     }
@@ -108,7 +108,7 @@ impl Change for Supervised {
 
     fn apply(&mut self, before: &State) -> Result<(), Fault> {
         match self.verb {
-            SupervisedVerb::Restart(When::AfterUndo) => return Ok(()),
+            SupervisedVerb::Restart(When::AfterUndo | When::TriesAfterUndo) => return Ok(()),
             SupervisedVerb::Restart(When::Now) => {
                 if let Some(gate) = &self.gate {
                     gate.check().map_err(|f| Fault::new(format!("no restart now: {}", f.says)))?;

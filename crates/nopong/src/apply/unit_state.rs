@@ -134,6 +134,11 @@ impl Change for UnitState {
         runs && file
     }
 
+    fn is_back(&self, now: &State, before: &State) -> bool {
+        // Where systemd was trying it again and again it is stopped here: what it died of comes back later in the undo.
+        now["runs"] == before["runs"] && now["file"] == before["file"]
+    }
+
     fn restore(&self, before: &State) -> Result<(), Fault> {
         if self.start && before["runs"] == false {
             systemctl(&["stop", "--", &self.unit], VERB)?;

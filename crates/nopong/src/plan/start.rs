@@ -1,7 +1,7 @@
 //! Start the service: the canonical unit, enabled at boot, its mask and its start limit removed.
 
 use super::{Draft, NoPlan, guard, managed};
-use crate::apply::{Action, UnitState};
+use crate::apply::{Action, Restart, UnitState, When};
 use crate::cause::containers;
 use crate::sys;
 
@@ -105,6 +105,10 @@ pub(super) fn again(draft: &mut Draft<'_>) {
         if unit.file_state.as_deref() == Some("disabled") {
             let says = format!("{} is not enabled: down after the next boot (systemctl enable)", unit.name);
             draft.plan.advice.push(says);
+        }
+        if unit.active == "activating" && (unit.sub.starts_with("auto-restart") || unit.restarts > 0) {
+            let (unit, when) = (canonical(&unit.name), When::TriesAfterUndo);
+            draft.first.insert(0, Action::Restart(Restart { unit, when, gate: None }));
         }
         draft.start = Some(UnitState {
             unit: canonical(&unit.name),
