@@ -1,4 +1,4 @@
-//! One GET over a unix socket, as Docker's and Podman's API take it.
+//! One request over a unix socket, as Docker's and Podman's API and supervisord's take it.
 //!
 //! Whoever holds the socket is trusted with nothing: the answer is bounded in time and size, whether its length is
 //! told, chunked (RFC 9112, 7.1) or ends with the connection. HTTP/1.0 is asked, so that nothing is kept alive.
@@ -23,6 +23,18 @@ pub struct Answer {
 
 /// Asks for `path` (already escaped). A body longer than `max` is cut.
 pub fn get(socket: &Path, path: &str, deadline: Instant, max: usize) -> Result<Answer, Why> {
+    let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\nAccept: */*\r\n\r\n");
+    ask(socket, &request, deadline, max)
+}
+
+/// The same with a question of XML (XML-RPC, "The Request").
+pub fn post_xml(socket: &Path, path: &str, xml: &str, deadline: Instant, max: usize) -> Result<Answer, Why> {
+    let length = xml.len();
+    let head = format!("POST {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: text/xml\r\n");
+    ask(socket, &format!("{head}Content-Length: {length}\r\n\r\n{xml}"), deadline, max)
+}
+
+fn ask(socket: &Path, request: &str, deadline: Instant, max: usize) -> Result<Answer, Why> {
     let shown = crate::text::shown_str(&socket.to_string_lossy(), 200);
     let failed = |e: std::io::Error| match e.kind() {
         std::io::ErrorKind::PermissionDenied => {
@@ -35,7 +47,6 @@ pub fn get(socket: &Path, path: &str, deadline: Instant, max: usize) -> Result<A
         _ => super::why(&shown, &e),
     };
     let mut stream = net::connect_unix(socket, deadline).map_err(failed)?;
-    let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\nAccept: */*\r\n\r\n");
     stream.write_all(request.as_bytes()).map_err(failed)?;
     let mut bytes = Vec::new();
     // Chunks cost at most their frames: for one byte six.

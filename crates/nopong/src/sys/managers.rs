@@ -29,7 +29,37 @@ pub struct State {
     pub pid: Option<u32>,
 }
 
-/// Every program of a supervisord. An error is a sentence.
+/// Every program of the supervisord behind that socket, by its XML-RPC API (supervisor/rpcinterface.py, 4.2); none where
+/// it wants a password or does not answer.
+pub fn supervisord_at(socket: &str) -> Option<Vec<State>> {
+    const ASKED: &str =
+        "<?xml version='1.0'?><methodCall><methodName>supervisor.getAllProcessInfo</methodName></methodCall>";
+    let deadline = super::now() + Duration::from_millis(1500);
+    let answer =
+        super::local_http::post_xml(std::path::Path::new(socket), "/RPC2", ASKED, deadline, 1 << 20).ok()?;
+    let text = String::from_utf8_lossy(&answer.body);
+    (answer.status == 200 && text.contains("<methodResponse>") && !text.contains("<fault>"))
+        .then(|| text.split("<struct>").skip(1).filter_map(process_info).collect())
+}
+
+/// One process: a structure of names and values, none of them nested.
+fn process_info(xml: &str) -> Option<State> {
+    let value = |name: &str| {
+        let (_, rest) = xml.split_once(&format!("<name>{name}</name>"))?;
+        let (_, rest) = rest.split_once("<value>")?;
+        let (inner, _) = rest.split_once("</value>")?;
+        let inner = inner.trim();
+        // `<string>x</string>`, `<int>7</int>`.
+        let text = inner.split_once('>').and_then(|(_, r)| r.rsplit_once("</")).map_or(inner, |(t, _)| t);
+        Some(text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+    };
+    let (group, own) = (value("group")?, value("name")?);
+    let name = if group == own { own } else { format!("{group}:{own}") };
+    // The line that `supervisorctl status` makes of it.
+    line(&format!("{name} {} {}", value("statename")?, value("description").unwrap_or_default()))
+}
+
+/// Every program of a supervisord, by its own command. An error is a sentence.
 pub fn supervisord(config: &str) -> Result<Vec<State>, String> {
     let (code, out) = run("supervisorctl", &["-c", config, "status"], ASK)?;
     match code {
@@ -179,7 +209,30 @@ fn run(tool: &str, words: &[&str], limit: Duration) -> Result<(Option<i32>, Stri
 
 #[cfg(test)]
 mod tests {
-    use super::{Standing, line};
+    use super::{Standing, line, process_info};
+
+    #[test]
+    fn what_the_api_tells() {
+        let member = |name: &str, value: &str| {
+            format!("<member>\n<name>{name}</name>\n<value>{value}</value>\n</member>\n")
+        };
+        let all = ["description", "pid", "group", "statename", "name"]
+            .into_iter()
+            .zip([
+                "<string>pid 812, uptime 0:00:10</string>",
+                "<int>812</int>",
+                "<string>a&amp;b</string>",
+                "<string>RUNNING</string>",
+                "<string>cache</string>",
+            ])
+            .map(|(name, value)| member(name, value))
+            .collect::<String>();
+        let state = process_info(&all).unwrap();
+        assert_eq!((state.name.as_str(), state.standing, state.pid), ("a&b:cache", Standing::Up, Some(812)));
+        for cut in 0..all.len() {
+            drop(process_info(&all[..cut]));
+        }
+    }
 
     #[test]
     fn lines_of_the_status() {
