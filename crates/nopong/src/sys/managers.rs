@@ -30,16 +30,22 @@ pub struct State {
 }
 
 /// Every program of the supervisord behind that socket, by its XML-RPC API (supervisor/rpcinterface.py, 4.2); none where
-/// it wants a password or does not answer.
-pub fn supervisord_at(socket: &str) -> Option<Vec<State>> {
+/// it wants a password or does not answer. An error is a sentence: its command would not be let in either.
+pub fn supervisord_at(socket: &str) -> Option<Result<Vec<State>, String>> {
     const ASKED: &str =
         "<?xml version='1.0'?><methodCall><methodName>supervisor.getAllProcessInfo</methodName></methodCall>";
     let deadline = super::now() + Duration::from_millis(1500);
-    let answer =
-        super::local_http::post_xml(std::path::Path::new(socket), "/RPC2", ASKED, deadline, 1 << 20).ok()?;
+    let path = std::path::Path::new(socket);
+    let answer = match super::local_http::post_xml(path, "/RPC2", ASKED, deadline, 1 << 20) {
+        Ok(answer) => answer,
+        Err(why @ crate::evidence::Why::NotPermitted { .. }) => {
+            return Some(Err(format!("supervisord's socket: {why}")));
+        }
+        Err(_) => return None,
+    };
     let text = String::from_utf8_lossy(&answer.body);
     (answer.status == 200 && text.contains("<methodResponse>") && !text.contains("<fault>"))
-        .then(|| text.split("<struct>").skip(1).filter_map(process_info).collect())
+        .then(|| Ok(text.split("<struct>").skip(1).filter_map(process_info).collect()))
 }
 
 /// One process: a structure of names and values, none of them nested.

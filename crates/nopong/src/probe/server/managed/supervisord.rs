@@ -62,7 +62,7 @@ pub(super) fn look(found: &mut Managers) {
             let here = Path::new(&file).parent().unwrap_or(Path::new("/")).to_string_lossy().into_owned();
             let socket = sections.iter().find(|s| s.name == "unix_http_server").and_then(|s| s.get("file"));
             let told = socket.and_then(|s| managers::supervisord_at(&s.replace("%(here)s", &here)));
-            match told.map_or_else(|| ask(&file, &sections), Ok) {
+            match told.unwrap_or_else(|| ask(&file, &sections)) {
                 Ok(told) => programs.iter_mut().for_each(|p| stand(p, &told)),
                 Err(why) => found.unread.push(why),
             }
