@@ -136,7 +136,9 @@ impl Change for UnitState {
 
     fn is_back(&self, now: &State, before: &State) -> bool {
         // Where systemd was trying it again and again it is stopped here: what it died of comes back later in the undo.
-        now["runs"] == before["runs"] && now["file"] == before["file"]
+        // Otherwise one that is on its way is a start of ours that is not over.
+        let ours = now["tries"] == true && before["tries"] != true;
+        now["runs"] == before["runs"] && now["file"] == before["file"] && !ours
     }
 
     fn restore(&self, before: &State) -> Result<(), Fault> {
@@ -153,5 +155,22 @@ impl Change for UnitState {
             systemctl(&["mask", "--runtime", "--", &self.unit], VERB)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Change as _, UnitState};
+    use serde_json::json;
+
+    #[test]
+    fn a_start_that_is_not_over_is_not_back() {
+        let unit = UnitState { start: true, ..UnitState::default() };
+        let down = json!({ "runs": false, "file": "enabled" });
+        let tried = json!({ "runs": false, "file": "enabled", "tries": true });
+        assert!(unit.is_back(&down, &down) && unit.is_back(&tried, &tried));
+        assert!(!unit.is_back(&tried, &down), "killed while it starts: it has to be stopped");
+        assert!(unit.is_back(&down, &tried), "what tried it again and again is stopped here");
+        assert!(!unit.is_back(&json!({ "runs": true, "file": "enabled" }), &down));
     }
 }
