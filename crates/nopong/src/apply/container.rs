@@ -88,19 +88,17 @@ impl Container {
         }
         Err(Fault::new(format!("{shown} failed: {}", crate::text::shown(output.stderr.trim_ascii(), 300))))
     }
-}
 
-impl Container {
     fn restart(&self) -> Result<(), Fault> {
         self.run(&["restart", "-t", GRACE, &self.id], VERB).map(drop)
     }
 
     /// Somebody removed it: one that was made since, of whatever name, is theirs.
     fn is_removed(&self) -> bool {
-        let path = format!("/containers/{}/json", self.id);
+        let socket = Path::new(&self.socket);
         docker::is_name(&self.id)
-            && !docker::asleep(Path::new(&self.socket))
-            && docker::json(Path::new(&self.socket), &path).is_ok_and(|found| found.is_none())
+            && !docker::asleep(socket)
+            && docker::inspect(socket, &self.id).is_ok_and(|found| found.is_none())
     }
 
     /// It has not been started again since: it never read what was undone.
@@ -155,10 +153,7 @@ impl Change for Container {
         match self.verb {
             ContainerVerb::RestartAfterUndo => Ok(()),
             ContainerVerb::Restart => {
-                // The plan may have waited for an answer: what it found then need not be so any more.
-                if let Some(gate) = &self.gate {
-                    gate.check().map_err(|f| Fault::new(format!("no restart now: {}", f.says)))?;
-                }
+                Gate::allows(self.gate.as_ref())?;
                 self.restart()
             }
             verb => self.run(&[verb.word(), &self.id], VERB).map(drop),

@@ -121,6 +121,12 @@ impl Gate {
         standing.against().map_or(Ok(()), |a| Err(Fault::new(a.to_string())))
     }
 
+    /// Asked right before a restart: the plan may have waited for an answer, and what it found then need not be so any
+    /// more.
+    pub(super) fn allows(gate: Option<&Self>) -> Result<(), Fault> {
+        gate.map_or(Ok(()), Self::check).map_err(|f| Fault::new(format!("no restart now: {}", f.says)))
+    }
+
     /// Nobody listens there any more: nothing is lost.
     fn is_down(&self) -> bool {
         self.asker().is_refused()

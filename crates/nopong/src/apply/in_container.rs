@@ -18,11 +18,7 @@ pub(super) fn main_process(socket: &str, id: &str) -> Result<Option<u32>, Fault>
     if docker::asleep(Path::new(socket)) {
         return Ok(None);
     }
-    // Podman's was served for one look, and is again.
-    let served = docker::Served::once_more(Path::new(socket));
-    let socket = served.as_ref().map_or(Path::new(socket), |s| &s.socket);
-    let found =
-        docker::json(socket, &format!("/containers/{id}/json")).map_err(|why| Fault::new(why.to_string()))?;
+    let found = docker::inspect(Path::new(socket), id).map_err(|why| Fault::new(why.to_string()))?;
     let Some(found) = found else { return Ok(None) };
     let pid = found["State"]["Pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
     // Between two starts it may still tell the last one's.

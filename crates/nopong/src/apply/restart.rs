@@ -74,10 +74,7 @@ impl Change for Restart {
         if self.when != When::Now {
             return Ok(());
         }
-        // The plan may have waited for an answer: what it found then need not be so any more.
-        if let Some(gate) = &self.gate {
-            gate.check().map_err(|f| Fault::new(format!("no restart now: {}", f.says)))?;
-        }
+        Gate::allows(self.gate.as_ref())?;
         self.restart()
     }
 

@@ -110,9 +110,7 @@ impl Change for Supervised {
         match self.verb {
             SupervisedVerb::Restart(When::AfterUndo | When::TriesAfterUndo) => return Ok(()),
             SupervisedVerb::Restart(When::Now) => {
-                if let Some(gate) = &self.gate {
-                    gate.check().map_err(|f| Fault::new(format!("no restart now: {}", f.says)))?;
-                }
+                Gate::allows(self.gate.as_ref())?;
                 self.act("restart")?;
             }
             SupervisedVerb::Start if before["standing"] == "up" => return Ok(()),

@@ -88,12 +88,12 @@ const PODMAN_START: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Served {
     /// The socket, which is removed with this.
-    pub(crate) socket: PathBuf,
+    socket: PathBuf,
 }
 
 impl Served {
     /// The same for a socket that was served for an earlier look, and is gone since.
-    pub(crate) fn once_more(socket: &Path) -> Option<Self> {
+    fn once_more(socket: &Path) -> Option<Self> {
         let ours = socket.file_name().is_some_and(|n| n.to_string_lossy().starts_with(SERVED));
         if ours { Self::of_podman(&[]) } else { None }
     }
@@ -165,6 +165,13 @@ pub(crate) fn json(socket: &Path, path: &str) -> Result<Option<Value>, Why> {
     serde_json::from_slice(&body)
         .map(Some)
         .map_err(|_| Why::Garbled { what: format!("{shown} does not answer in JSON, or not to its end") })
+}
+
+/// What the engine tells of a container that a look has found; none where it is gone. Podman's socket that was served for
+/// that look only is served once more.
+pub(crate) fn inspect(socket: &Path, id: &str) -> Result<Option<Value>, Why> {
+    let served = Served::once_more(socket);
+    json(served.as_ref().map_or(socket, |s| &s.socket), &format!("/containers/{id}/json"))
 }
 
 /// A name or an id as the API takes it in a path.

@@ -59,7 +59,7 @@ pub(super) fn look(found: &mut Managers) {
         if supervisors.is_empty() {
             programs.iter_mut().for_each(|p| p.standing = Standing::Unmanaged);
         } else {
-            let here = Path::new(&file).parent().unwrap_or(Path::new("/")).to_string_lossy().into_owned();
+            let here = here(&file);
             let socket = sections.iter().find(|s| s.name == "unix_http_server").and_then(|s| s.get("file"));
             let told = socket.and_then(|s| managers::supervisord_at(&s.replace("%(here)s", &here)));
             match told.unwrap_or_else(|| ask(&file, &sections)) {
@@ -89,17 +89,22 @@ fn file_of(pid: u32) -> Option<String> {
     Some(cwd.join(file).to_string_lossy().into_owned())
 }
 
+/// `%(here)s`: the folder of the main file.
+fn here(config: &str) -> String {
+    Path::new(config).parent().unwrap_or(Path::new("/")).to_string_lossy().into_owned()
+}
+
 /// The main file and what it includes; included files include nothing themselves.
 fn read(file: &str) -> Result<Vec<Section>, String> {
     let main = sys::read_text(file, FILE_MAX).map_err(|e| format!("{file}: {}", sys::why(file, &e)))?;
     let mut sections = sections(&main, file);
-    let here = Path::new(file).parent().unwrap_or(Path::new("/")).to_path_buf();
+    let here = here(file);
     let include =
         sections.iter().find(|s| s.name == "include").and_then(|s| s.get("files")).unwrap_or_default();
-    let include = include.replace("%(here)s", &here.to_string_lossy());
+    let include = include.replace("%(here)s", &here);
     for pattern in include.split_whitespace() {
-        for path in sys::conf::glob(&here, pattern.as_bytes()).into_iter().take(FILES_MAX) {
-            let path = here.join(path).to_string_lossy().into_owned();
+        for path in sys::conf::glob(Path::new(&here), pattern.as_bytes()).into_iter().take(FILES_MAX) {
+            let path = Path::new(&here).join(path).to_string_lossy().into_owned();
             let text =
                 sys::read_text(&path, FILE_MAX).map_err(|e| format!("{path}: {}", sys::why(&path, &e)))?;
             sections.extend(self::sections(&text, &path));
@@ -154,7 +159,7 @@ fn uncommented(line: &str) -> &str {
 
 /// The Redis programs, one for each process.
 fn programs(config: &str, sections: &[Section]) -> Vec<Managed> {
-    let here = Path::new(config).parent().unwrap_or(Path::new("/")).to_string_lossy().into_owned();
+    let here = here(config);
     let logs = sections.iter().find(|s| s.name == "supervisord").and_then(|s| s.get("childlogdir"));
     let group_of = |program: &str| {
         sections.iter().find_map(|s| {
