@@ -5,7 +5,7 @@ use crate::cause::containers;
 use crate::cause::{Category, Cause, Fix, Latent, Meta, Place, Reason, Risk, Stage};
 use crate::diagnosis::Case;
 use crate::evidence::containers::Container;
-use crate::evidence::server::{ConfigFault, DeathKind};
+use crate::evidence::server::{ConfigFault, Death, DeathKind};
 use crate::text::shell;
 
 /// See the module.
@@ -219,6 +219,15 @@ impl Cause for ConfigInvalid {
             .unwrap_or_else(|| shared::config_file(case));
         let line = death.and_then(|d| d.line).or_else(|| fault(case).and_then(|f| f.line));
         let at = line.map_or_else(|| file.clone(), |line| format!("{file}, line {line}"));
+        let closed =
+            |d: &Death| d.kind == DeathKind::ConfigUnreadable && d.text.contains("Permission denied");
+        if death.is_some_and(closed) {
+            let user = shared::server_user(case);
+            return Some(shared::then_start(Risk::Ask, format!("let {user} read {file}"), case, |fix| {
+                fix.run("see which folder or file keeps it out", format!("namei -l {}", shell(&file)))
+                    .step(format!("give {user} the right to it, and to the folders above it"))
+            }));
+        }
         Some(shared::then_start(Risk::Ask, format!("correct {at}"), case, |fix| {
             let fix = match line {
                 Some(line) => fix.run("show the line", format!("sed -n {line}p {}", shell(&file))),
